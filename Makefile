@@ -1,0 +1,76 @@
+# KALE Pool. `make help` lists the targets; `make demo` and `make test` need nothing before them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kale-pool
+# One build of the extensions serves every job of this user.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+UV_VERSION := 0.13.9
+UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?= python3.11
+PACKAGES := backend pooler kale_chain kale_hash_rs kalepool devnet
+
+FARMERS ?= 10
+BLOCKS ?= 3
+NEIGHBOURS ?= 20
+KEEP ?=
+PYTEST_ARGS ?=
+
+.PHONY: help setup build demo test check deep bench wheel proto lock format clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(UV):
+	$(PYTHON) -m venv $(CACHE)/uv-$(UV_VERSION)
+	$(CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet uv==$(UV_VERSION)
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/console_scripts.py | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/dev.txt
+	$(PY) scripts/console_scripts.py $(VENV)
+	touch $@
+
+setup: $(VENV)/.ready ## Create .venv with the pinned tools and libraries
+
+build: setup ## Build both Rust extensions into their packages
+	cargo build --release --locked --package kale_hash_rs --package kale_devnet_engine
+	scripts/install_extension.sh lib_native.so kale_hash_rs/_native.abi3.so
+	scripts/install_extension.sh libkale_devnet_engine.so devnet/_engine.abi3.so
+
+demo: build ## Farm KALE on a local ledger: FARMERS=10 BLOCKS=3 NEIGHBOURS=20 KEEP=
+	$(PY) -m devnet.demo --farmers $(FARMERS) --blocks $(BLOCKS) --neighbours $(NEIGHBOURS) $(if $(KEEP),--keep)
+
+test: build ## Run every test
+	cargo test --release --locked --workspace --quiet
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+check: build ## Lint, types, import rules, protocol, licences, SQL
+	scripts/check.sh
+
+deep: build ## What takes long: miri, fuzzing
+	scripts/deep.sh
+
+bench: build ## Measure the hash rate
+	$(PY) -m pooler bench
+
+wheel: setup ## Build the wheel into dist/
+	rm -rf dist
+	$(VENV)/bin/maturin build --release --locked --out dist
+
+proto: setup ## Generate kalepool/v1 from proto/
+	PYTHON=$(PY) scripts/generate_proto.sh
+
+lock: setup ## Pin the requirements anew
+	UV=$(UV) scripts/lock_requirements.sh
+
+format: setup ## Format Python and Rust
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+	cargo fmt
+
+clean: ## Remove what was built here (not the cache)
+	rm -rf $(VENV) dist kale_hash_rs/*.so devnet/*.so

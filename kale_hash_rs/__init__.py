@@ -1,0 +1,1 @@
+"""KALE Pool: kale_hash_rs."""
