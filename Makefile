@@ -38,7 +38,7 @@ setup: $(VENV)/.ready ## Create .venv with the pinned tools and libraries
 
 build: setup ## Build both Rust extensions into their packages
 	cargo build --release --locked --package kale_hash_rs --package kale_devnet_engine
-	scripts/install_extension.sh lib_native.so kale_hash_rs/_native.abi3.so
+	scripts/install_extension.sh libkale_hash_rs.so kale_hash_rs/_native.abi3.so
 	scripts/install_extension.sh libkale_devnet_engine.so devnet/_engine.abi3.so
 
 demo: build ## Farm KALE on a local ledger: FARMERS=10 BLOCKS=3 NEIGHBOURS=20 KEEP=
