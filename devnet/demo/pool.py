@@ -1,0 +1,266 @@
+"""The pool under demonstration: its processes in order, its farmers, its end."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import grpc.aio
+from rich.console import Console
+from rich.live import Live
+from stellar_sdk import Asset
+
+from devnet.demo import books, onboarding
+from devnet.demo.processes import DemoError, Process, run, running
+from devnet.demo.view import Picture
+from devnet.postgres import EmbeddedPostgres
+from kalepool.v1 import status_pb2, status_pb2_grpc
+
+STEP_SECONDS = 0.5
+DEPOSIT_STROOPS = 1_000 * books.STROOPS_PER_KALE
+# How many blocks may pass, beyond those to farm, before the demonstration gives up.
+SPARE_BLOCKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked on the command line."""
+
+    farmers: int
+    blocks: int
+    neighbours: int
+    close_seconds: float
+    keep: bool
+    directory: Path
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it."""
+
+    blocks: list[books.BlockSummary]
+    accounts: list[books.Account]
+    wanted_blocks: int
+    seconds: float
+
+    @property
+    def complete_blocks(self) -> int:
+        """Blocks in which every farmer planted, worked and harvested."""
+        return sum(block.complete for block in self.blocks)
+
+    @property
+    def good(self) -> bool:
+        """Whether the demonstration showed what it promises."""
+        return self.complete_blocks >= self.wanted_blocks and all(account.balanced for account in self.accounts)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for the end."""
+        balanced = sum(account.balanced for account in self.accounts)
+        return (
+            f"{self.complete_blocks} blocks farmed by every farmer (wanted {self.wanted_blocks}); "
+            f"{balanced} of {len(self.accounts)} accounts equal the ledger to the stroop; {self.seconds:.0f} s."
+        )
+
+
+class Pool:
+    """A running pool. Made by `start`; its processes end with the exit stack given there."""
+
+    def __init__(self, options: Options, ledger: dict[str, Any], database_url: str, screen: Console) -> None:
+        self._options = options
+        self._ledger = ledger
+        self._database_url = database_url
+        self._screen = screen
+        self._picture = Picture()
+        self._processes: list[Process] = []
+        self._started = asyncio.get_running_loop().time()
+        self._asset = Asset(ledger["asset_code"], ledger["asset_issuer"])
+
+    @classmethod
+    async def start(cls, options: Options, stack: contextlib.AsyncExitStack, screen: Console) -> Self:
+        """Starts ledger, database, backend and farmers, then the pooler."""
+        screen.print("Starting the local ledger and PostgreSQL …")
+        ledger_process = await stack.enter_async_context(_ledger(options))
+        ledger = await ledger_process.ready()
+        postgres = await asyncio.to_thread(
+            stack.enter_context,
+            EmbeddedPostgres(options.directory / "postgres"),  # type: ignore[arg-type]
+        )
+        pool = cls(options, ledger, postgres.url, screen)
+        pool._processes.append(ledger_process)
+        backend = await pool._start_backend(stack)
+        await pool._onboard(f"127.0.0.1:{backend['grpc_port']}")
+        pooler = await pool._start_pooler(stack, backend)
+        screen.print(f"Backend gRPC 127.0.0.1:{backend['grpc_port']}, pooler gRPC 127.0.0.1:{pooler['grpc_port']}")
+        for port, part in ((backend["grpc_port"], "backend"), (pooler["grpc_port"], "pooler")):
+            watch = asyncio.create_task(pool._watch(f"127.0.0.1:{port}", part))
+            stack.push_async_callback(_cancelled, watch)
+        return pool
+
+    def _network(self) -> dict[str, str]:
+        return {
+            "STELLAR_NETWORK": "local",
+            "STELLAR_RPC_URL": self._ledger["rpc_url"],
+            "STELLAR_HORIZON_URL": self._ledger["horizon_url"],
+            "STELLAR_NETWORK_PASSPHRASE": self._ledger["passphrase"],
+            "KALE_CONTRACT_ID": self._ledger["farm_id"],
+            "LEDGER_POLL_MS": str(int(self._options.close_seconds * 200)),
+            "BLOCK_MONITOR_INTERVAL_MS": "1000",
+            "LOG_LEVEL": "info",
+        }
+
+    async def _start_backend(self, stack: contextlib.AsyncExitStack) -> dict[str, Any]:
+        self._screen.print("Starting the backend …")
+        directory = self._options.directory
+        key_file = directory / "sealing.key"
+        env = self._network() | {
+            "DATABASE_URL": self._database_url,
+            "MASTER_WALLET_SECRET": self._ledger["master_secret"],
+            "MASTER_WALLET_ADDRESS": self._ledger["master_address"],
+            "KEY_FILE": str(key_file),
+            "HARVEST_CHANNELS": str(min(100, max(20, self._options.farmers))),
+            **_ports(3000, 8000),
+        }
+        if not key_file.exists():
+            await run("key", "backend", "key", "create", env=env, directory=directory)
+        await run("migrate", "backend", "migrate", env=env, directory=directory)
+        process = await stack.enter_async_context(running("backend", "backend", "run", env=env, directory=directory))
+        self._processes.append(process)
+        return await process.ready()
+
+    async def _start_pooler(self, stack: contextlib.AsyncExitStack, backend: dict[str, Any]) -> dict[str, Any]:
+        self._screen.print("Starting the pooler …")
+        directory = self._options.directory
+        env = self._network() | {
+            "BACKEND_API_URL": f"http://127.0.0.1:{backend['grpc_port']}",
+            "POOLER_ID": "demo",
+            "FEE_ACCOUNT_SECRET_FILE": str(directory / "fee-account.key"),
+            "STATE_DIRECTORY": str(directory / "pooler"),
+            "MAX_WORK_PROCESSES": str(self._options.farmers),
+            **_ports(3001, 8001),
+        }
+        for step in ("create", "fund"):
+            await run(f"accounts-{step}", "pooler", "accounts", step, env=env, directory=directory)
+        process = await stack.enter_async_context(running("pooler", "pooler", "run", env=env, directory=directory))
+        self._processes.append(process)
+        return await process.ready()
+
+    async def _onboard(self, backend: str) -> None:
+        self._screen.print(f"Onboarding {self._options.farmers} farmers …")
+        created = await onboarding.onboard(backend, self._options.farmers, run_id=self._options.run_id)
+        self._picture.wallets = {farmer.farmer_id: farmer.wallet_address for farmer in created}
+        await onboarding.deposit(
+            self._ledger["rpc_url"],
+            faucet_secret=self._ledger["faucet_secret"],
+            asset=self._asset,
+            passphrase=self._ledger["passphrase"],
+            amounts=self._deposits(),
+        )
+
+    def _deposits(self) -> dict[str, int]:
+        """Every farmer gets another amount, so that a mix-up between accounts would show."""
+        return {
+            wallet: DEPOSIT_STROOPS + number * 12_345_678
+            for number, wallet in enumerate(self._picture.wallets.values())
+        }
+
+    async def _watch(self, address: str, part: str) -> None:
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub: status_pb2_grpc.StatusServiceAsyncStub = status_pb2_grpc.StatusServiceStub(channel)
+            async for answer in stub.WatchStatus(status_pb2.WatchStatusRequest()):
+                setattr(self._picture, part, answer.status)
+
+    async def farm(self, stop: asyncio.Event) -> Outcome:
+        """Shows the farming until it is done (or, with keep, until `stop`) and closes the books."""
+        with self._live() as show:
+            while not stop.is_set():
+                rows = await books.pails(self._database_url)
+                self._picture.blocks = books.summarise(rows)
+                show()
+                self._check_processes()
+                if not self._options.keep and self._done():
+                    break
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), STEP_SECONDS)
+        return await self._close_books()
+
+    @contextlib.contextmanager
+    def _live(self) -> Iterator[Callable[[], None]]:
+        if self._screen.is_terminal:
+            with Live(self._picture, console=self._screen, refresh_per_second=8, transient=True):
+                yield lambda: None
+            return
+        last = ""
+
+        def show() -> None:
+            nonlocal last
+            if (line := self._picture.line()) != last:
+                last = line
+                self._screen.print(line)
+
+        yield show
+
+    def _check_processes(self) -> None:
+        for process in self._processes:
+            if not process.running:
+                raise DemoError(f"{process.name} ended. The end of its log ({process.log}):\n{process.tail()}")
+
+    def _done(self) -> bool:
+        complete = sum(block.complete for block in self._picture.blocks)
+        spent = len(self._picture.blocks) > self._options.blocks + SPARE_BLOCKS
+        return spent or complete >= self._options.blocks
+
+    async def _close_books(self) -> Outcome:
+        """Reads rows and balances until both are of the same moment: rows unchanged around the reading."""
+        deposits = self._deposits()
+        for _ in range(50):
+            before = await books.pails(self._database_url)
+            ledger = await onboarding.balances(self._ledger["horizon_url"], list(deposits), self._asset)
+            accounts = books.accounts(before, deposits=deposits, ledger=ledger)
+            if all(account.balanced for account in accounts):
+                break
+            # A transaction is on the ledger and not booked yet, or the reverse: the next ledger settles it.
+            await asyncio.sleep(self._options.close_seconds)
+        seconds = asyncio.get_running_loop().time() - self._started
+        return Outcome(books.summarise(before), accounts, self._options.blocks, seconds)
+
+
+def _ledger(options: Options) -> contextlib.AbstractAsyncContextManager[Process]:
+    return running(
+        "ledger",
+        "devnet",
+        "--json",
+        "--port",
+        "0",
+        "--close-seconds",
+        str(options.close_seconds),
+        "--neighbours",
+        str(options.neighbours),
+        env={},
+        directory=options.directory,
+    )
+
+
+def _ports(grpc_port: int, http_port: int) -> dict[str, str]:
+    """The usual ports, or ones of the system's choice where those are taken (another pool may be running)."""
+    return {"PORT": str(_free_or_any(grpc_port)), "HTTP_PORT": str(_free_or_any(http_port))}
+
+
+def _free_or_any(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
+        await task
