@@ -20,11 +20,12 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def demo(
+    *,
     farmers: Annotated[int, typer.Option(min=1, max=500, help="Farmers in the pool.")] = 10,
     blocks: Annotated[int, typer.Option(min=1, help="Blocks to farm; one more is opened to harvest the last.")] = 3,
     neighbours: Annotated[int, typer.Option(min=0, help="Simulated farmers outside the pool.")] = 20,
     close_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two ledgers (each counts 5 s).")] = 0.5,
-    keep: Annotated[bool, typer.Option("--keep", help="Farm on until Ctrl-C.")] = False,  # noqa: FBT002
+    keep: Annotated[bool, typer.Option("--keep", help="Farm on until Ctrl-C.")] = False,
     directory: Annotated[Path | None, typer.Option(help="Where logs and keys go (default: a new folder).")] = None,
 ) -> None:
     """Farms KALE with a whole pool on a local ledger, and proves every balance at the end.

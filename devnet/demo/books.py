@@ -108,10 +108,12 @@ class Account:
 
 async def pails(database_url: str) -> list[PailRow]:
     """All rows, by block and then by the farmer's age."""
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-        async with connection.cursor(row_factory=class_row(PailRow)) as cursor:
-            await cursor.execute(_PAILS)
-            return await cursor.fetchall()
+    async with (
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection,
+        connection.cursor(row_factory=class_row(PailRow)) as cursor,
+    ):
+        await cursor.execute(_PAILS)
+        return await cursor.fetchall()
 
 
 def summarise(rows: list[PailRow]) -> list[BlockSummary]:

@@ -4,16 +4,17 @@ import asyncio
 
 import aiohttp
 import grpc.aio
-from stellar_sdk import Asset, Keypair, SorobanServerAsync, TransactionBuilder
+from stellar_sdk import Asset, Keypair, TransactionBuilder
 from stellar_sdk.client.aiohttp_client import AiohttpClient
 from stellar_sdk.soroban_rpc import GetTransactionStatus
+from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from devnet.demo.processes import DemoError
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
 
 ONBOARDING_SECONDS = 120
 PAYMENTS_PER_TRANSACTION = 100
-DEPOSIT_LEDGERS = 20
+DEPOSIT_SECONDS = 60
 
 
 async def onboard(backend: str, farmers: int, *, run_id: str) -> list[farmers_pb2.Farmer]:
@@ -58,8 +59,7 @@ async def _pay(
     transaction = builder.build()
     transaction.sign(faucet)
     sent = await rpc.send_transaction(transaction)
-    # Ledgers of a demonstration close several times a second, or every five seconds in real time.
-    result = await rpc.poll_transaction(sent.hash, DEPOSIT_LEDGERS * 50, lambda _attempt: 0.1)
+    result = await rpc.poll_transaction(sent.hash, DEPOSIT_SECONDS, lambda _attempt: 1)
     if result.status is not GetTransactionStatus.SUCCESS:
         raise DemoError(f"the deposit of KALE to the farmers ended as {result.status.value} ({sent.hash})")
 

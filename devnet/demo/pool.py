@@ -88,7 +88,7 @@ class Pool:
         ledger = await ledger_process.ready()
         postgres = await asyncio.to_thread(
             stack.enter_context,
-            EmbeddedPostgres(options.directory / "postgres"),  # type: ignore[arg-type]
+            EmbeddedPostgres(options.directory / "postgres"),
         )
         pool = cls(options, ledger, postgres.url, screen)
         pool._processes.append(ledger_process)
