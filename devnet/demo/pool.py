@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import grpc.aio
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.live import Live
 from stellar_sdk import Asset
 
 from devnet.demo import books, onboarding
-from devnet.demo.processes import DemoError, Process, run, running
+from devnet.demo.processes import DemoError, Service
 from devnet.demo.view import Picture
 from devnet.postgres import EmbeddedPostgres
 from kalepool.v1 import status_pb2, status_pb2_grpc
@@ -70,36 +70,34 @@ class Outcome:
 class Pool:
     """A running pool. Made by `start`; its processes end with the exit stack given there."""
 
-    def __init__(self, options: Options, ledger: dict[str, Any], database_url: str, screen: Console) -> None:
+    def __init__(self, options: Options, ledger: Service, database_url: str, screen: Console) -> None:
+        self.database_url = database_url
+        self.picture = Picture()
         self._options = options
-        self._ledger = ledger
-        self._database_url = database_url
+        self._ledger = ledger.record
         self._screen = screen
-        self._picture = Picture()
-        self._processes: list[Process] = []
         self._started = asyncio.get_running_loop().time()
-        self._asset = Asset(ledger["asset_code"], ledger["asset_issuer"])
+        self._asset = Asset(self._ledger["asset_code"], self._ledger["asset_issuer"])
+        self.services = {"ledger": ledger}
 
     @classmethod
     async def start(cls, options: Options, stack: contextlib.AsyncExitStack, screen: Console) -> Self:
         """Starts ledger, database, backend and farmers, then the pooler."""
         screen.print("Starting the local ledger and PostgreSQL …")
-        ledger_process = await stack.enter_async_context(_ledger(options))
-        ledger = await ledger_process.ready()
-        postgres = await asyncio.to_thread(
-            stack.enter_context,
-            EmbeddedPostgres(options.directory / "postgres"),
-        )
+        ledger = await stack.enter_async_context(_ledger(options))
+        postgres = await asyncio.to_thread(stack.enter_context, EmbeddedPostgres(options.directory / "postgres"))
         pool = cls(options, ledger, postgres.url, screen)
-        pool._processes.append(ledger_process)
-        backend = await pool._start_backend(stack)
-        await pool._onboard(f"127.0.0.1:{backend['grpc_port']}")
-        pooler = await pool._start_pooler(stack, backend)
-        screen.print(f"Backend gRPC 127.0.0.1:{backend['grpc_port']}, pooler gRPC 127.0.0.1:{pooler['grpc_port']}")
-        for port, part in ((backend["grpc_port"], "backend"), (pooler["grpc_port"], "pooler")):
-            watch = asyncio.create_task(pool._watch(f"127.0.0.1:{port}", part))
-            stack.push_async_callback(_cancelled, watch)
+        await pool._start_backend(stack)
+        await pool._onboard()
+        await pool._start_pooler(stack)
+        for name in ("backend", "pooler"):
+            screen.print(f"The {name} serves gRPC on {pool.address(name)}")
+            stack.push_async_callback(_cancelled, asyncio.create_task(pool._watch(name)))
         return pool
+
+    def address(self, name: str) -> str:
+        """host:port of a service's gRPC listener."""
+        return f"127.0.0.1:{self.services[name].record['grpc_port']}"
 
     def _network(self) -> dict[str, str]:
         return {
@@ -113,12 +111,12 @@ class Pool:
             "LOG_LEVEL": "info",
         }
 
-    async def _start_backend(self, stack: contextlib.AsyncExitStack) -> dict[str, Any]:
+    async def _start_backend(self, stack: contextlib.AsyncExitStack) -> None:
         self._screen.print("Starting the backend …")
         directory = self._options.directory
         key_file = directory / "sealing.key"
         env = self._network() | {
-            "DATABASE_URL": self._database_url,
+            "DATABASE_URL": self.database_url,
             "MASTER_WALLET_SECRET": self._ledger["master_secret"],
             "MASTER_WALLET_ADDRESS": self._ledger["master_address"],
             "KEY_FILE": str(key_file),
@@ -126,17 +124,15 @@ class Pool:
             **_ports(3000, 8000),
         }
         if not key_file.exists():
-            await run("key", "backend", "key", "create", env=env, directory=directory)
-        await run("migrate", "backend", "migrate", env=env, directory=directory)
-        process = await stack.enter_async_context(running("backend", "backend", "run", env=env, directory=directory))
-        self._processes.append(process)
-        return await process.ready()
+            await Service("key", "backend", "key", "create", env=env, directory=directory).run()
+        await Service("migrate", "backend", "migrate", env=env, directory=directory).run()
+        await self._serve("backend", env, stack)
 
-    async def _start_pooler(self, stack: contextlib.AsyncExitStack, backend: dict[str, Any]) -> dict[str, Any]:
+    async def _start_pooler(self, stack: contextlib.AsyncExitStack) -> None:
         self._screen.print("Starting the pooler …")
         directory = self._options.directory
         env = self._network() | {
-            "BACKEND_API_URL": f"http://127.0.0.1:{backend['grpc_port']}",
+            "BACKEND_API_URL": f"http://{self.address('backend')}",
             "POOLER_ID": "demo",
             "FEE_ACCOUNT_SECRET_FILE": str(directory / "fee-account.key"),
             "STATE_DIRECTORY": str(directory / "pooler"),
@@ -144,15 +140,17 @@ class Pool:
             **_ports(3001, 8001),
         }
         for step in ("create", "fund"):
-            await run(f"accounts-{step}", "pooler", "accounts", step, env=env, directory=directory)
-        process = await stack.enter_async_context(running("pooler", "pooler", "run", env=env, directory=directory))
-        self._processes.append(process)
-        return await process.ready()
+            await Service(f"accounts-{step}", "pooler", "accounts", step, env=env, directory=directory).run()
+        await self._serve("pooler", env, stack)
 
-    async def _onboard(self, backend: str) -> None:
+    async def _serve(self, name: str, env: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
+        service = Service(name, name, "run", env=env, directory=self._options.directory)
+        self.services[name] = await stack.enter_async_context(service)
+
+    async def _onboard(self) -> None:
         self._screen.print(f"Onboarding {self._options.farmers} farmers …")
-        created = await onboarding.onboard(backend, self._options.farmers, run_id=self._options.run_id)
-        self._picture.wallets = {farmer.farmer_id: farmer.wallet_address for farmer in created}
+        created = await onboarding.onboard(self.address("backend"), self._options.farmers, run_id=self._options.run_id)
+        self.picture.wallets = {farmer.farmer_id: farmer.wallet_address for farmer in created}
         await onboarding.deposit(
             self._ledger["rpc_url"],
             faucet_secret=self._ledger["faucet_secret"],
@@ -164,61 +162,63 @@ class Pool:
     def _deposits(self) -> dict[str, int]:
         """Every farmer gets another amount, so that a mix-up between accounts would show."""
         return {
-            wallet: DEPOSIT_STROOPS + number * 12_345_678
-            for number, wallet in enumerate(self._picture.wallets.values())
+            wallet: DEPOSIT_STROOPS + number * 12_345_678 for number, wallet in enumerate(self.picture.wallets.values())
         }
 
-    async def _watch(self, address: str, part: str) -> None:
-        async with grpc.aio.insecure_channel(address) as channel:
-            stub: status_pb2_grpc.StatusServiceAsyncStub = status_pb2_grpc.StatusServiceStub(channel)
-            async for answer in stub.WatchStatus(status_pb2.WatchStatusRequest()):
-                setattr(self._picture, part, answer.status)
+    async def _watch(self, name: str) -> None:
+        while True:
+            async with grpc.aio.insecure_channel(self.address(name)) as channel:
+                stub: status_pb2_grpc.StatusServiceAsyncStub = status_pb2_grpc.StatusServiceStub(channel)
+                # A service that stops or restarts leaves the picture as it was.
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    async for answer in stub.WatchStatus(status_pb2.WatchStatusRequest(), wait_for_ready=True):
+                        setattr(self.picture, name, answer.status)
 
     async def farm(self, stop: asyncio.Event) -> Outcome:
         """Shows the farming until it is done (or, with keep, until `stop`) and closes the books."""
         with self._live() as show:
             while not stop.is_set():
-                rows = await books.pails(self._database_url)
-                self._picture.blocks = books.summarise(rows)
+                rows = await books.pails(self.database_url)
+                self.picture.blocks = books.summarise(rows)
                 show()
                 self._check_processes()
                 if not self._options.keep and self._done():
                     break
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), STEP_SECONDS)
-        return await self._close_books()
+        return await self.close_books()
 
     @contextlib.contextmanager
     def _live(self) -> Iterator[Callable[[], None]]:
         if self._screen.is_terminal:
-            with Live(self._picture, console=self._screen, refresh_per_second=8, transient=True):
+            with Live(self.picture, console=self._screen, refresh_per_second=8, transient=True):
                 yield lambda: None
             return
         last = ""
 
         def show() -> None:
             nonlocal last
-            if (line := self._picture.line()) != last:
+            if (line := self.picture.line()) != last:
                 last = line
                 self._screen.print(line)
 
         yield show
 
     def _check_processes(self) -> None:
-        for process in self._processes:
-            if not process.running:
-                raise DemoError(f"{process.name} ended. The end of its log ({process.log}):\n{process.tail()}")
+        for service in self.services.values():
+            if not service.running:
+                raise DemoError(f"{service.name} ended. The end of its log ({service.log}):\n{service.tail()}")
 
     def _done(self) -> bool:
-        complete = sum(block.complete for block in self._picture.blocks)
-        spent = len(self._picture.blocks) > self._options.blocks + SPARE_BLOCKS
+        complete = sum(block.complete for block in self.picture.blocks)
+        spent = len(self.picture.blocks) > self._options.blocks + SPARE_BLOCKS
         return spent or complete >= self._options.blocks
 
-    async def _close_books(self) -> Outcome:
+    async def close_books(self) -> Outcome:
         """Reads rows and balances until both are of the same moment: rows unchanged around the reading."""
         deposits = self._deposits()
         for _ in range(50):
-            before = await books.pails(self._database_url)
+            before = await books.pails(self.database_url)
             ledger = await onboarding.balances(self._ledger["horizon_url"], list(deposits), self._asset)
             accounts = books.accounts(before, deposits=deposits, ledger=ledger)
             if all(account.balanced for account in accounts):
@@ -229,8 +229,8 @@ class Pool:
         return Outcome(books.summarise(before), accounts, self._options.blocks, seconds)
 
 
-def _ledger(options: Options) -> contextlib.AbstractAsyncContextManager[Process]:
-    return running(
+def _ledger(options: Options) -> Service:
+    return Service(
         "ledger",
         "devnet",
         "--json",

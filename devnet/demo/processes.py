@@ -1,4 +1,4 @@
-"""Starts the pool's processes, waits until each is ready, and stops them in the opposite order."""
+"""Starts the pool's processes, waits until each is ready, and stops them cleanly."""
 
 import asyncio
 import contextlib
@@ -6,9 +6,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 READY_SECONDS = 60
 STOP_SECONDS = 20
@@ -19,41 +19,82 @@ class DemoError(Exception):
     """Something the demonstration needs did not happen; its text is for the person who watches."""
 
 
-class Process:
-    """A child process whose output goes to a log file and whose `ready` line tells where it serves."""
+class Service:
+    """`python -m <arguments>` as a child; its output goes to `<directory>/<name>.log`.
 
-    def __init__(self, name: str, child: asyncio.subprocess.Process, log: Path) -> None:
+    An async context manager: started on entering, stopped on leaving. A service that is started again keeps the
+    ports that it had.
+    """
+
+    def __init__(self, name: str, *arguments: str, env: Mapping[str, str], directory: Path) -> None:
         self.name = name
-        self.log = log
-        self._child = child
-        self._ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._pumps = [asyncio.create_task(self._pump(stream)) for stream in (child.stdout, child.stderr) if stream]
+        self.log = directory / f"{name}.log"
+        self.record: dict[str, Any] = {}
+        self._arguments = arguments
+        self._env = dict(env)
+        self._child: asyncio.subprocess.Process | None = None
+        self._pumps: list[asyncio.Task[None]] = []
 
-    async def _pump(self, stream: asyncio.StreamReader) -> None:
+    async def __aenter__(self) -> Self:
+        """Starts it and waits until it serves."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Stops it; an error of the block goes before one of stopping."""
+        with contextlib.suppress(*([DemoError] if error else [])):
+            await self.stop()
+
+    async def _spawn(self) -> asyncio.Future[dict[str, Any]]:
+        ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *self._arguments,
+            env={**os.environ, **self._env},
+            # A session of its own: Ctrl-C reaches the demonstration alone, which then stops its children in order.
+            start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=1 << 20,
+        )
+        streams = [stream for stream in (child.stdout, child.stderr) if stream]
+        self._child = child
+        self._pumps = [asyncio.create_task(self._pump(stream, ready)) for stream in streams]
+        return ready
+
+    async def _pump(self, stream: asyncio.StreamReader, ready: asyncio.Future[dict[str, Any]]) -> None:
         with self.log.open("ab", buffering=0) as log:
             async for line in stream:
                 log.write(line)
-                self._look_for_ready(line)
+                if not ready.done() and (record := _ready_record(line)):
+                    ready.set_result(record)
 
-    def _look_for_ready(self, line: bytes) -> None:
-        if self._ready.done() or not line.startswith(b"{"):
-            return
-        with contextlib.suppress(ValueError):
-            record = json.loads(line)
-            if record.get("event") == "ready":
-                self._ready.set_result(record)
-
-    async def ready(self) -> dict[str, Any]:
-        """The process's `ready` record; `DemoError` with the end of its log if it ends or stays silent instead."""
+    async def start(self) -> dict[str, Any]:
+        """Starts it; its `ready` record, or `DemoError` with the end of its log if it ends or stays silent."""
+        ready = await self._spawn()
+        assert self._child
         ended = asyncio.create_task(self._child.wait())
-        waits: set[asyncio.Future[Any]] = {self._ready, ended}
+        waits: set[asyncio.Future[Any]] = {ready, ended}
         await asyncio.wait(waits, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            code = self._child.returncode
+            state = "did not become ready" if code is None else f"ended with exit code {code}"
+            self.kill()
+            await self._finish()
+            raise DemoError(f"{self.name} {state}. The end of its log ({self.log}):\n{self.tail()}")
         ended.cancel()
-        if self._ready.done():
-            return self._ready.result()
-        code = self._child.returncode
-        state = "did not become ready" if code is None else f"ended with exit code {code}"
-        raise DemoError(f"{self.name} {state}. The end of its log ({self.log}):\n{self.tail()}")
+        self.record = ready.result()
+        if "grpc_port" in self.record:
+            self._env |= {"PORT": str(self.record["grpc_port"]), "HTTP_PORT": str(self.record["http_port"])}
+        return self.record
+
+    async def run(self) -> None:
+        """Runs it to its end; `DemoError` unless it exits 0."""
+        await self._spawn()
+        if code := await self._finish():
+            raise DemoError(f"{' '.join(self._arguments)} ended with exit code {code}:\n{self.tail()}")
 
     def tail(self) -> str:
         """The last lines of the log."""
@@ -62,58 +103,42 @@ class Process:
     @property
     def running(self) -> bool:
         """Whether the process has not ended."""
-        return self._child.returncode is None
+        return self._child is not None and self._child.returncode is None
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash would (SIGKILL)."""
+        if self._child and self.running:
+            self._child.kill()
+
+    async def _finish(self) -> int:
+        assert self._child
+        code = await self._child.wait()
+        await asyncio.gather(*self._pumps)
+        return code
+
+    async def crash(self) -> None:
+        """Kills it and waits until it is gone."""
+        self.kill()
+        await self._finish()
 
     async def stop(self) -> None:
-        """Asks the process to end and waits; kills it, and raises `DemoError`, if it does not end cleanly."""
+        """Asks it to end and waits; kills it, and raises `DemoError`, if it does not end cleanly."""
+        if self._child is None:
+            return
         if self.running:
             self._child.send_signal(signal.SIGTERM)
         try:
-            code = await asyncio.wait_for(self._child.wait(), STOP_SECONDS)
+            code = await asyncio.wait_for(self._finish(), STOP_SECONDS)
         except TimeoutError:
-            self._child.kill()
-            await self._child.wait()
+            await self.crash()
             raise DemoError(f"{self.name} did not stop within {STOP_SECONDS} s and was killed ({self.log})") from None
-        finally:
-            await asyncio.gather(*self._pumps)
         if code != 0:
             raise DemoError(f"{self.name} ended with exit code {code}:\n{self.tail()}")
 
 
-async def start(name: str, *arguments: str, env: Mapping[str, str], directory: Path) -> Process:
-    """Starts `python -m <arguments>`; its output goes to `<directory>/<name>.log`."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *arguments,
-        env={**os.environ, **env},
-        # A group of its own: Ctrl-C at the terminal reaches the demo alone, which then stops its children in order.
-        start_new_session=True,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=1 << 20,
-    )
-    return Process(name, child, directory / f"{name}.log")
-
-
-@contextlib.asynccontextmanager
-async def running(name: str, *arguments: str, env: Mapping[str, str], directory: Path) -> AsyncIterator[Process]:
-    """The started process, stopped at the end of the block; an error inside the block goes first."""
-    process = await start(name, *arguments, env=env, directory=directory)
-    try:
-        yield process
-    except BaseException:
-        with contextlib.suppress(DemoError):
-            await process.stop()
-        raise
-    await process.stop()
-
-
-async def run(name: str, *arguments: str, env: Mapping[str, str], directory: Path) -> None:
-    """Runs `python -m <arguments>` to its end; `DemoError` unless it exits 0."""
-    process = await start(name, *arguments, env=env, directory=directory)
-    code = await process._child.wait()  # noqa: SLF001 — the same module
-    await asyncio.gather(*process._pumps)  # noqa: SLF001
-    if code != 0:
-        raise DemoError(f"{' '.join(arguments)} ended with exit code {code}:\n{process.tail()}")
+def _ready_record(line: bytes) -> dict[str, Any] | None:
+    with contextlib.suppress(ValueError):
+        record = json.loads(line)
+        if isinstance(record, dict) and record.get("event") == "ready":
+            return record
+    return None

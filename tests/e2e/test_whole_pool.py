@@ -1,0 +1,84 @@
+"""The whole pool from real parts: every process, the embedded PostgreSQL, the local ledger."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from devnet.demo import books
+from devnet.demo.pool import Options, Pool
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+
+FARMERS = 4
+CLOSE_SECONDS = 0.3
+PATIENCE_SECONDS = 240
+
+
+@pytest.fixture
+async def pool(tmp_path: Path) -> AsyncIterator[Pool]:
+    """A pool of four farmers among four neighbours that farms until the test ends."""
+    options = Options(
+        farmers=FARMERS,
+        blocks=2,
+        neighbours=4,
+        close_seconds=CLOSE_SECONDS,
+        keep=True,
+        directory=tmp_path,
+        run_id="test",
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        yield await Pool.start(options, stack, Console(quiet=True))
+
+
+async def until(pool: Pool, condition: Callable[[list[books.PailRow]], bool]) -> list[books.PailRow]:
+    """The first rows that meet the condition."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition(rows := await books.pails(pool.database_url)):
+            await asyncio.sleep(CLOSE_SECONDS)
+    return rows
+
+
+def block(rows: list[books.PailRow], index: int) -> list[books.PailRow]:
+    return [row for row in rows if row.block_index == index]
+
+
+def planted_but_unworked(rows: list[books.PailRow]) -> bool:
+    newest = block(rows, max((row.block_index for row in rows), default=0))
+    return len(newest) == FARMERS and all(row.planted and row.zeros is None for row in newest)
+
+
+@pytest.mark.parametrize("service", ["backend", "pooler"])
+async def test_a_service_killed_in_mid_block_loses_no_stake(pool: Pool, service: str) -> None:
+    rows = await until(pool, planted_but_unworked)
+    hit = max(row.block_index for row in rows)
+
+    await pool.services[service].crash()
+    await pool.services[service].start()
+
+    rows = await until(pool, lambda rows: all(row.harvested for row in block(rows, hit)))
+    assert all(row.complete for row in block(rows, hit))
+    assert len(block(rows, hit)) == FARMERS
+    outcome = await pool.close_books()
+    assert all(account.balanced for account in outcome.accounts)
+    assert all(account.reward_stroops > 0 for account in outcome.accounts)
+
+
+def test_the_demonstration_farms_and_balances_every_account() -> None:
+    demo = subprocess.run(
+        [sys.executable, "-m", "devnet.demo", "--farmers", "3", "--blocks", "2", "--neighbours", "5"]
+        + ["--close-seconds", str(CLOSE_SECONDS)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "2 blocks farmed by every farmer (wanted 2); 3 of 3 accounts equal the ledger" in " ".join(
+        demo.stdout.split()
+    )
