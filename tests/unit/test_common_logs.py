@@ -1,0 +1,67 @@
+"""Logs: one JSON object a line, and no secret in any of them."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from kale_common.logs import REDACTED, configure
+
+SEED = "S" + "CZANGBA5YHTNYVVV4C3U252E2B6P6F5T3U6MM63WBSBZATAQI3EBTQ4"[:55]
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    out, err = capsys.readouterr()
+    assert out == ""
+    return [json.loads(line) for line in err.splitlines()]
+
+
+def test_an_event_is_one_json_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info")
+    structlog.get_logger("pooler").info("planted", farmer_id="f1", block_index=7)
+    structlog.get_logger("pooler").debug("too quiet")
+    (line,) = lines(capsys)
+    assert (line["event"], line["farmer_id"], line["block_index"], line["level"]) == ("planted", "f1", 7, "info")
+    assert "timestamp" in line
+
+
+def test_secrets_are_hidden_wherever_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", secrets=["hunter2"])
+    log = structlog.get_logger("pooler")
+    log.info(
+        "connected",
+        found="seed " + SEED,
+        url="postgresql://user:pw@127.0.0.1/db",
+        nested={"a": [f"x{SEED}", SEED, "hunter2!"]},
+    )
+    log.info("a key", master_secret="anything", password="anything")
+    try:
+        int(SEED)
+    except ValueError:
+        log.exception("failed")
+    logging.getLogger("library").warning("stdlib says %s", SEED)
+    text = json.dumps(lines(capsys))
+    for hidden in (SEED, "user:pw", "hunter2", "anything"):
+        assert hidden not in text
+    assert "ValueError" in text
+    assert REDACTED in text
+
+
+def test_a_repeat_replaces_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info")
+    configure("warning")
+    structlog.get_logger("pooler").info("quiet")
+    structlog.get_logger("pooler").warning("loud")
+    assert [line["event"] for line in lines(capsys)] == ["loud"]
