@@ -79,6 +79,7 @@ class Pool:
         self._started = asyncio.get_running_loop().time()
         self._asset = Asset(self._ledger["asset_code"], self._ledger["asset_issuer"])
         self.services = {"ledger": ledger}
+        self._moved = asyncio.Event()
 
     @classmethod
     async def start(cls, options: Options, stack: contextlib.AsyncExitStack, screen: Console) -> Self:
@@ -165,6 +166,11 @@ class Pool:
             wallet: DEPOSIT_STROOPS + number * 12_345_678 for number, wallet in enumerate(self.picture.wallets.values())
         }
 
+    async def moved(self) -> None:
+        """Waits until a service tells of a change: at the latest when the next ledger closes."""
+        self._moved.clear()
+        await self._moved.wait()
+
     async def _watch(self, name: str) -> None:
         while True:
             async with grpc.aio.insecure_channel(self.address(name)) as channel:
@@ -173,6 +179,7 @@ class Pool:
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     async for answer in stub.WatchStatus(status_pb2.WatchStatusRequest(), wait_for_ready=True):
                         setattr(self.picture, name, answer.status)
+                        self._moved.set()
 
     async def farm(self, stop: asyncio.Event) -> Outcome:
         """Shows the farming until it is done (or, with keep, until `stop`) and closes the books."""

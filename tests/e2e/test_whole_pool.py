@@ -40,7 +40,7 @@ async def until(pool: Pool, condition: Callable[[list[books.PailRow]], bool]) ->
     """The first rows that meet the condition."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition(rows := await books.pails(pool.database_url)):
-            await asyncio.sleep(CLOSE_SECONDS)
+            await pool.moved()
     return rows
 
 
@@ -70,9 +70,9 @@ async def test_a_service_killed_in_mid_block_loses_no_stake(pool: Pool, service:
 
 
 def test_the_demonstration_farms_and_balances_every_account() -> None:
+    options = {"--farmers": 3, "--blocks": 2, "--neighbours": 5, "--close-seconds": CLOSE_SECONDS}
     demo = subprocess.run(
-        [sys.executable, "-m", "devnet.demo", "--farmers", "3", "--blocks", "2", "--neighbours", "5"]
-        + ["--close-seconds", str(CLOSE_SECONDS)],
+        [sys.executable, "-m", "devnet.demo", *(str(word) for option in options.items() for word in option)],
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
