@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -67,6 +69,38 @@ async def test_a_service_killed_in_mid_block_loses_no_stake(pool: Pool, service:
     outcome = await pool.close_books()
     assert all(account.balanced for account in outcome.accounts)
     assert all(account.reward_stroops > 0 for account in outcome.accounts)
+
+
+@pytest.fixture(scope="session")
+def grpcurl() -> str:
+    """The path of grpcurl, built once into the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kale-pool" / "bin"
+    script = Path(__file__).parents[2] / "scripts" / "install_grpcurl.sh"
+    return subprocess.run([script, cache], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+async def test_grpcurl_lists_describes_and_watches(pool: Pool, grpcurl: str) -> None:
+    async def call(name: str, *words: str, data: str | None = None) -> str:
+        options = ["-plaintext", *(["-d", data] if data else [])]
+        child = await asyncio.create_subprocess_exec(
+            grpcurl, *options, pool.address(name), *words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        output, _ = await child.communicate()
+        assert child.returncode == 0, output.decode()
+        return output.decode()
+
+    services = (await call("backend", "list")).split()
+    assert {"kalepool.v1.PoolService", "kalepool.v1.FarmerService", "kalepool.v1.StatusService"} <= set(services)
+    assert "rpc Plant" in await call("backend", "describe", "kalepool.v1.PoolService")
+    assert "kalepool.v1.StatusService" in (await call("pooler", "list")).split()
+    for name in ("backend", "pooler"):
+        assert '"SERVING"' in await call(name, "grpc.health.v1.Health/Check")
+
+    rows = await until(pool, lambda rows: any(row.planted for row in rows))
+    request = {"request_id": "demo:watched", "pooler_id": "demo", "block_index": rows[-1].block_index}
+    stream = await call("backend", "kalepool.v1.PoolService/Plant", data=json.dumps(request))
+    assert stream.count('"planted": {') == FARMERS
+    assert '"summary"' in stream
 
 
 def test_the_demonstration_farms_and_balances_every_account() -> None:
