@@ -1,0 +1,1 @@
+"""Pure states and rules: no clock, no network, no database."""

@@ -1,0 +1,170 @@
+"""Validation of requests: one function per message, from raw values to what the services take.
+
+All raise InvalidRequestError naming the field as the protocol spells it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from uuid import UUID
+
+from backend.domain.failure import Failure
+from backend.domain.farmer import (
+    DEFAULT_HARVEST_AFTER_BLOCKS,
+    DEFAULT_STAKE_BASIS_POINTS,
+    MAX_HARVEST_AFTER_BLOCKS,
+    MAX_STAKE_BASIS_POINTS,
+    FarmerChange,
+    FarmerState,
+)
+from backend.domain.plant import PlantRequest
+from backend.domain.work import BACKSTOP_POOLER, WorkReport
+from backend.errors import InvalidRequestError
+from kale_chain.model import MAX_NONCE, U32_MAX
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_POOLER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_INT64_MAX = 2**63 - 1
+_MAX_ZEROS = 64
+_DEFAULT_PAGE, _MAX_PAGE = 100, 500
+_MAX_TEXT = 1000
+UPDATE_PATHS = frozenset({"stake_basis_points", "harvest_after_blocks", "state"})
+_SETTABLE = frozenset({FarmerState.ACTIVE, FarmerState.INACTIVE, FarmerState.DEPARTED})
+
+
+def plant_request(*, request_id: str, pooler_id: str, block_index: int, requested_farmers: int) -> PlantRequest:
+    """A PlantRequest message."""
+    return PlantRequest(
+        request_id=_request_id("request_id", request_id),
+        pooler_id=_pooler_id(pooler_id),
+        block_index=_number("block_index", block_index, 0, U32_MAX),
+        requested_farmers=_number("requested_farmers", requested_farmers, 0, U32_MAX),
+    )
+
+
+def block_report(*, pooler_id: str, block_index: int, opened_ledger_time: int, ledger_sequence: int) -> None:
+    """A ReportBlockRequest message."""
+    _pooler_id(pooler_id)
+    _number("block_index", block_index, 0, U32_MAX)
+    _number("opened_ledger_time", opened_ledger_time, 0, _INT64_MAX)
+    _number("ledger_sequence", ledger_sequence, 0, U32_MAX)
+
+
+def failed_report(*, report_id: str, pooler_id: str, block_index: int, farmer_id: str, failure: Failure) -> WorkReport:
+    """A ReportWorkRequest message whose outcome is a failure."""
+    return WorkReport(
+        report_id=_request_id("report_id", report_id),
+        pooler_id=_pooler_id(pooler_id),
+        block_index=_number("block_index", block_index, 0, U32_MAX),
+        farmer_id=farmer_uuid(farmer_id),
+        failure=Failure(failure.reason, failure.message[:_MAX_TEXT]),
+    )
+
+
+def work_report(
+    *,
+    report_id: str,
+    pooler_id: str,
+    block_index: int,
+    farmer_id: str,
+    work_hash: str,
+    nonce: int | None,
+    zeros: int | None = None,
+    gap: int | None = None,
+    transaction_hash: str = "",
+    ledger_sequence: int = 0,
+) -> WorkReport:
+    """A ReportWorkRequest message whose outcome is accepted work; `zeros` and `gap` may be unknown (JSON)."""
+    return WorkReport(
+        report_id=_request_id("report_id", report_id),
+        pooler_id=_pooler_id(pooler_id),
+        block_index=_number("block_index", block_index, 0, U32_MAX),
+        farmer_id=farmer_uuid(farmer_id),
+        work_hash=bytes.fromhex(_hash("work_hash", work_hash)),
+        nonce=None if nonce is None else _number("nonce", nonce, 0, MAX_NONCE),
+        zeros=None if zeros is None else _number("zeros", zeros, 0, _MAX_ZEROS),
+        gap=None if gap is None else _number("gap", gap, 0, U32_MAX),
+        transaction_hash=_hash("transaction_hash", transaction_hash) if transaction_hash else None,
+        ledger=_number("ledger_sequence", ledger_sequence, 0, U32_MAX) or None,
+    )
+
+
+def new_farmer_settings(
+    *, request_id: str, stake_basis_points: int | None, harvest_after_blocks: int | None
+) -> tuple[str, int, int]:
+    """A CreateFarmerRequest message: request id, stake in basis points, blocks to harvest after; defaults filled in."""
+    stake = DEFAULT_STAKE_BASIS_POINTS if stake_basis_points is None else stake_basis_points
+    blocks = DEFAULT_HARVEST_AFTER_BLOCKS if harvest_after_blocks is None else harvest_after_blocks
+    return (
+        _request_id("request_id", request_id),
+        _number("stake_basis_points", stake, 0, MAX_STAKE_BASIS_POINTS),
+        _number("harvest_after_blocks", blocks, 1, MAX_HARVEST_AFTER_BLOCKS),
+    )
+
+
+def farmer_uuid(farmer_id: str) -> UUID:
+    """A GetFarmerRequest message, or any other farmer_id: a UUID in its canonical text form."""
+    if not _UUID.fullmatch(farmer_id):
+        raise InvalidRequestError("farmer_id", f"{farmer_id[:64]!r} is not a UUID like {UUID(int=0)}")
+    return UUID(farmer_id)
+
+
+def farmer_page(*, page_size: int, page_token: str) -> tuple[int, UUID | None]:
+    """A ListFarmersRequest message: the page's size, and the farmer it comes after."""
+    size = _number("page_size", page_size, 0, _MAX_PAGE) or _DEFAULT_PAGE
+    if not page_token:
+        return size, None
+    if not _UUID.fullmatch(page_token):
+        raise InvalidRequestError("page_token", "not a next_page_token of an earlier answer")
+    return size, UUID(page_token)
+
+
+def farmer_change(
+    *, paths: Sequence[str], stake_basis_points: int, harvest_after_blocks: int, state: FarmerState | None
+) -> FarmerChange:
+    """An UpdateFarmerRequest message: the settings its update_mask names."""
+    if not paths:
+        raise InvalidRequestError("update_mask", f"names nothing; it may name {', '.join(sorted(UPDATE_PATHS))}")
+    for path in paths:
+        if path not in UPDATE_PATHS:
+            raise InvalidRequestError("update_mask", f"{path[:64]!r} is none of {', '.join(sorted(UPDATE_PATHS))}")
+    if "state" in paths and state not in _SETTABLE:
+        raise InvalidRequestError("farmer.state", "only ACTIVE, INACTIVE and DEPARTED can be set")
+    return FarmerChange(
+        stake_basis_points=_number("farmer.stake_basis_points", stake_basis_points, 0, MAX_STAKE_BASIS_POINTS)
+        if "stake_basis_points" in paths
+        else None,
+        harvest_after_blocks=_number("farmer.harvest_after_blocks", harvest_after_blocks, 1, MAX_HARVEST_AFTER_BLOCKS)
+        if "harvest_after_blocks" in paths
+        else None,
+        state=state if "state" in paths else None,
+    )
+
+
+def _request_id(field: str, value: str) -> str:
+    if not _REQUEST_ID.fullmatch(value):
+        raise InvalidRequestError(field, "must be 1 to 128 characters of A-Z a-z 0-9 . _ : -")
+    return value
+
+
+def _pooler_id(value: str) -> str:
+    if not _POOLER_ID.fullmatch(value):
+        raise InvalidRequestError("pooler_id", "must be 1 to 64 characters of A-Z a-z 0-9 . _ -")
+    if value == BACKSTOP_POOLER:
+        raise InvalidRequestError("pooler_id", f"{BACKSTOP_POOLER!r} is the backend's own name; choose another")
+    return value
+
+
+def _hash(field: str, value: str) -> str:
+    if not _HASH.fullmatch(value):
+        raise InvalidRequestError(field, f"must be 64 hexadecimal digits, not {len(value)} characters {value[:70]!r}")
+    return value.lower()
+
+
+def _number(field: str, value: int, low: int, high: int) -> int:
+    if not low <= value <= high:
+        raise InvalidRequestError(field, f"{value} is not within {low} to {high}")
+    return value

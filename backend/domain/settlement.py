@@ -1,0 +1,94 @@
+"""How an attempt's end, and what the ledger shows, moves the pool's rows. Everything here is applied or nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from backend.domain.attempt import AttemptState
+from backend.domain.failure import Failure
+from backend.domain.work import WorkState
+
+
+@dataclass(frozen=True, slots=True)
+class PlantConfirmed:
+    """A plant was applied: the pail is open, its stake burned, its harvest pending."""
+
+    plant_id: UUID
+    ledger: int
+    transaction_hash: str
+    """64 hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlantFailed:
+    """A plant can no longer succeed; nothing is staked."""
+
+    plant_id: UUID
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class WorkSettled:
+    """A work result is known: the backstop's own from its transaction, a pooler's unverified one from the pail."""
+
+    work_id: UUID
+    state: WorkState
+    zeros: int | None = None
+    gap: int | None = None
+    transaction_hash: str | None = None
+    ledger: int | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HarvestConfirmed:
+    """A pail was harvested: `reward_stroops`, the contract's own return value, is added to the farmer's earnings."""
+
+    harvest_id: UUID
+    reward_stroops: int
+    ledger: int
+    transaction_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class HarvestClosed:
+    """A pail can not be harvested by us: lost with its stake, or already harvested by someone else."""
+
+    harvest_id: UUID
+    lost: bool
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class FarmersOnboarded:
+    """The accounts of an onboarding batch exist: its farmers become ACTIVE."""
+
+    batch_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReleased:
+    """An onboarding batch came to nothing: its farmers wait for another."""
+
+    batch_id: UUID
+
+
+Effect = (
+    PlantConfirmed | PlantFailed | WorkSettled | HarvestConfirmed | HarvestClosed | FarmersOnboarded | BatchReleased
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The proven end of an attempt and what it does to its intent; without effects the intent stays as it is."""
+
+    attempt_hash: bytes
+    state: AttemptState
+    result_ledger: int
+    """The ledger that applied it, or the closed ledger that proves it expired (at or past its max_ledger)."""
+    result_code: str | None = None
+    fee_charged: int | None = None
+    """Stroops of XLM taken from the fee account; None if none was."""
+    effects: Sequence[Effect] = ()

@@ -1,0 +1,192 @@
+"""Everything that can go wrong in the backend, as one tree.
+
+BackendError                         fields: retry, reason (machine-readable, UPPER_SNAKE)
+├── InvalidRequestError              a request is malformed; says which field and what is wrong
+├── UnknownFarmerError               no farmer has this id
+├── RequestReusedError               a request id was used for something else
+├── PreconditionError                the request is well-formed, but the world is not ready for it
+│   ├── BlockPassedError             the block is over
+│   ├── BlockNotDueError             the block is neither open nor next
+│   ├── FarmPausedError              the farm's owner paused it
+│   ├── FarmerDepartedError          the farmer left for good
+│   ├── TransitionError              a state cannot follow another
+│   └── SponsorLowError              the master account cannot sponsor another account
+├── UnavailableError                 something the backend depends on does not answer; try again
+│   ├── DatabaseUnavailableError
+│   └── LedgerUnavailableError
+├── VaultError                       a farmer's key cannot be used
+│   ├── KeyFileError                 the sealing key's file is missing, unreadable or malformed
+│   └── SealedSeedError              a sealed seed does not open: wrong key, wrong farmer or tampered with
+├── StoreConflictError               a unique rule of the database refused a row: someone else was first
+└── MigrationError                   the database's schema is not what the program expects
+
+Settings that are missing or malformed are kale_common's ConfigError, a wrong network or farm kale_chain's IdentityError.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kale_chain.errors import Retry
+
+
+class BackendError(Exception):
+    """Base of the backend's errors. Messages are sentences for people, free of secrets."""
+
+    retry: ClassVar[Retry] = Retry.NEVER
+    reason: ClassVar[str] = "INTERNAL"
+
+
+class InvalidRequestError(BackendError):
+    """A request is malformed: `field` names the part, `problem` what is wrong with it."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        self.problem = problem
+        super().__init__(f"{field}: {problem}")
+
+
+class UnknownFarmerError(BackendError):
+    """No farmer has this id."""
+
+    reason = "UNKNOWN_FARMER"
+
+    def __init__(self, farmer_id: object) -> None:
+        self.farmer_id = str(farmer_id)
+        super().__init__(f"no farmer has the id {farmer_id}; ListFarmers shows those there are")
+
+
+class RequestReusedError(BackendError):
+    """A request id was used before, for something else."""
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: str, earlier: str) -> None:
+        self.request_id = request_id
+        super().__init__(f"request_id {request_id!r} was used for {earlier}; choose a new one for a new request")
+
+
+class PreconditionError(BackendError):
+    """The request is well-formed, but cannot be done as things stand."""
+
+
+class BlockPassedError(PreconditionError):
+    """The block is over: nothing can be planted or reported as detected in it."""
+
+    reason = "BLOCK_PASSED"
+
+    def __init__(self, block_index: int, farm_index: int) -> None:
+        self.block_index = block_index
+        self.farm_index = farm_index
+        super().__init__(f"block {block_index} is over; the farm's open block is {farm_index}")
+
+
+class BlockNotDueError(PreconditionError):
+    """The block is neither open nor about to open. `due_time` is in seconds of ledger time, if it can be told."""
+
+    retry = Retry.NEXT_LEDGER
+    reason = "BLOCK_NOT_DUE"
+
+    def __init__(self, block_index: int, farm_index: int, due_time: int | None) -> None:
+        self.block_index = block_index
+        self.farm_index = farm_index
+        self.due_time = due_time
+        when = "" if due_time is None else f" and can be opened at ledger time {due_time}"
+        super().__init__(f"block {block_index} is not due; the farm's open block is {farm_index}{when}")
+
+
+class FarmPausedError(PreconditionError):
+    """The farm's owner paused it: nothing can be planted until it is unpaused."""
+
+    retry = Retry.NEXT_BLOCK
+    reason = "FARM_PAUSED"
+
+    def __init__(self) -> None:
+        super().__init__("the farm is paused by its owner; nothing can be planted until it is unpaused")
+
+
+class FarmerDepartedError(PreconditionError):
+    """The farmer left the pool for good."""
+
+    reason = "FARMER_DEPARTED"
+
+    def __init__(self, farmer_id: object) -> None:
+        self.farmer_id = str(farmer_id)
+        super().__init__(f"farmer {farmer_id} has left the pool and can no longer be changed")
+
+
+class TransitionError(PreconditionError):
+    """A state cannot follow another."""
+
+    reason = "STATE_CANNOT_FOLLOW"
+
+    def __init__(self, old: str, new: str) -> None:
+        self.old = old
+        self.new = new
+        super().__init__(f"state {new!r} cannot follow {old!r}")
+
+
+class SponsorLowError(PreconditionError):
+    """The master account has too little XLM to sponsor another account (1.5 XLM each, plus fees)."""
+
+    retry = Retry.NEXT_LEDGER
+    reason = "SPONSOR_LOW"
+
+    def __init__(self, master_address: str) -> None:
+        super().__init__(
+            f"the master account {master_address} cannot sponsor another account: each locks 1.5 XLM; "
+            "send it XLM, onboarding then goes on by itself"
+        )
+
+
+class UnavailableError(BackendError):
+    """Something the backend depends on does not answer; nothing was lost, try again."""
+
+    retry = Retry.NEXT_LEDGER
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database cannot be reached or does not answer in time."""
+
+    reason = "DATABASE_UNAVAILABLE"
+
+
+class LedgerUnavailableError(UnavailableError):
+    """The Stellar RPC server cannot be reached, refuses or does not answer in time."""
+
+    reason = "LEDGER_UNAVAILABLE"
+
+
+class VaultError(BackendError):
+    """A farmer's key cannot be used."""
+
+
+class KeyFileError(VaultError):
+    """The sealing key's file is missing, unreadable, open to others or malformed."""
+
+    reason = "KEY_FILE"
+
+
+class SealedSeedError(VaultError):
+    """A sealed seed does not open: sealed under another key, for another farmer, or tampered with."""
+
+    reason = "KEY_UNAVAILABLE"
+
+    def __init__(self, farmer_id: object) -> None:
+        self.farmer_id = str(farmer_id)
+        super().__init__(f"the sealed seed of farmer {farmer_id} does not open with the key in KEY_FILE")
+
+
+class StoreConflictError(BackendError):
+    """A unique rule of the database refused a row: the same thing was stored by someone else first."""
+
+    retry = Retry.NEXT_LEDGER
+    reason = "CONFLICT"
+
+
+class MigrationError(BackendError):
+    """The database's schema is not what the program expects: unmigrated, edited or newer."""
+
+    reason = "SCHEMA"

@@ -1,0 +1,133 @@
+"""The ledger: reading the farm, following ledgers, building and sending transactions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from backend.domain.attempt import Attempt
+from backend.domain.farmer import FarmerKey
+from backend.domain.plant import FarmView
+from backend.domain.result import TransactionResult
+from kale_chain.model import Account, Block, Ledger, PailEntry
+
+PailKey = tuple[str, int]
+"""A farmer's address and a block index."""
+
+
+class ChainReader(Protocol):
+    """Reads the farm and accounts as of the last closed ledger."""
+
+    async def view(self, ledger: Ledger) -> FarmView:
+        """The farm, its current block, and `ledger` (or a later one, if the answer is newer)."""
+
+    async def block(self, index: int) -> Block | None:
+        """Block(index), or None if it never opened or the ledger has evicted it."""
+
+    async def pails(self, keys: Sequence[PailKey]) -> tuple[int, Mapping[PailKey, PailEntry]]:
+        """The ledger of the answer, and the pails that exist; any number of keys."""
+
+    async def balances(self, addresses: Sequence[str]) -> Mapping[str, int]:
+        """KALE in stroops; an address without trustline is absent."""
+
+    async def accounts(self, addresses: Sequence[str]) -> Mapping[str, Account]:
+        """Sequence number and XLM; an address without account is absent."""
+
+
+class ClosedLedgers(Protocol):
+    """Ledgers closed since the update before."""
+
+    @property
+    def first(self) -> int:
+        """The first of them."""
+
+    @property
+    def last(self) -> Ledger:
+        """The last of them."""
+
+    def find(self, attempt: Attempt) -> TransactionResult | None:
+        """The result of an attempt's transaction, if one of these ledgers applied it."""
+
+
+class LedgerFeed(Protocol):
+    """Follows the ledger."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why the ledger cannot be followed at the moment; None while it can."""
+
+    async def last(self) -> Ledger:
+        """The last closed ledger."""
+
+    def updates(self, after: int) -> AsyncIterator[ClosedLedgers]:
+        """Every ledger after `after` exactly once, for ever; outages only delay it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """What the network said of a sent transaction. It never decides the transaction's fate."""
+
+    status: str
+    """PENDING, DUPLICATE, TRY_AGAIN_LATER or ERROR."""
+    code: str | None = None
+    """With ERROR: the transaction result code, such as txBAD_SEQ."""
+
+
+class TransactionSender(Protocol):
+    """Hands signed transactions to the network."""
+
+    async def send(self, envelope: str) -> SendOutcome:
+        """Sends the bytes; sending the same ones again is harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """A transaction ready to be stored and sent; see Attempt for the fields."""
+
+    hash: bytes
+    inner_hash: bytes | None
+    source: str
+    sequence: int
+    envelope: str = field(repr=False)
+    max_ledger: int
+
+
+class TransactionFactory(Protocol):
+    """Builds and signs; contract calls are fee-bumped by the master account. Pure but for the keys it holds.
+
+    `sequence` is the sequence number the transaction uses (the source's last one plus 1); `max_ledger` is the first
+    ledger that cannot take it.
+    """
+
+    @property
+    def master(self) -> str:
+        """The master account's address."""
+
+    @property
+    def channels(self) -> Sequence[str]:
+        """Addresses of the channel accounts."""
+
+    def plant(
+        self, key: FarmerKey, *, stake: int, block_index: int, sequence: int, max_ledger: int
+    ) -> SignedTransaction:
+        """A farmer's plant, its own source. Raises SealedSeedError if the farmer's seed does not open."""
+
+    def work(
+        self, channel: str, *, farmer: str, block_index: int, digest: bytes, nonce: int, sequence: int, max_ledger: int
+    ) -> SignedTransaction:
+        """Work for a farmer through a channel account."""
+
+    def harvest(
+        self, channel: str, *, farmer: str, block_index: int, sequence: int, max_ledger: int
+    ) -> SignedTransaction:
+        """A farmer's harvest through a channel account."""
+
+    def onboarding(self, keys: Sequence[FarmerKey], *, sequence: int, max_ledger: int) -> SignedTransaction:
+        """Accounts (0 XLM) with KALE trustlines for at most 19 farmers, sponsored by the master account."""
+
+    def channel_accounts(self, addresses: Sequence[str], *, sequence: int, max_ledger: int) -> SignedTransaction:
+        """Channel accounts with 1 XLM each, created by the master account; at most 100."""
+
+    async def refresh(self) -> None:
+        """Reads what fees and resources transactions need at present, for those built from now on."""

@@ -1,0 +1,272 @@
+"""The stores: rows of the database as the services see them; every method is one committed database transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from backend.domain.attempt import Attempt
+from backend.domain.farmer import Farmer, FarmerChange, FarmerKey, FarmerState, NewFarmer
+from backend.domain.harvest import OpenPail
+from backend.domain.plant import Plant, PlantEvent, PlantRequest
+from backend.domain.settlement import Effect, Settlement
+from backend.domain.work import WorkReport
+from backend.ports.chain import PailKey
+
+
+class FarmerStore(Protocol):
+    """Farmers and their settings."""
+
+    async def create(self, farmer: NewFarmer) -> Farmer:
+        """Stores a farmer in state ONBOARDING; a request_id seen before returns that farmer and stores nothing."""
+
+    async def get(self, farmer_id: UUID) -> Farmer:
+        """One farmer. Raises UnknownFarmerError."""
+
+    async def page(self, *, after: UUID | None, state: FarmerState | None, size: int) -> list[Farmer]:
+        """At most `size` farmers by (created_at, id), those after the farmer `after`."""
+
+    async def update(self, farmer_id: UUID, change: FarmerChange) -> Farmer:
+        """Locks the row, checks the change (domain.farmer.check_change) and stores it. Raises UnknownFarmerError."""
+
+    async def addresses(self) -> Mapping[str, UUID]:
+        """Addresses of all farmers whose accounts exist (every state but ONBOARDING)."""
+
+    async def set_balances(self, balances: Mapping[str, int]) -> None:
+        """Stores KALE balances in stroops by address."""
+
+    async def awaiting(self, limit: int) -> list[FarmerKey]:
+        """Farmers in state ONBOARDING that are in no batch, oldest first."""
+
+    async def open_batch(self, batch_id: UUID, farmer_ids: Sequence[UUID], attempt: Attempt) -> None:
+        """Puts farmers into an onboarding batch and stores its attempt."""
+
+    async def activate(self, farmer_ids: Sequence[UUID]) -> None:
+        """Makes ONBOARDING farmers ACTIVE whose accounts were found on the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An active farmer to be planted, with what a plant needs."""
+
+    key: FarmerKey
+    stake_basis_points: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events of a plant request above a number, and how the request stands."""
+
+    events: Sequence[PlantEvent]
+    complete: bool
+    """Every plant of the request is final and numbered."""
+    planted: int
+    failed: int
+    last_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnsentPlant:
+    """A pending plant without an open attempt: its last transaction expired, or it was never built."""
+
+    plant: Plant
+    key: FarmerKey
+    attempts: int
+    """How many transactions it has had."""
+
+
+class PlantStore(Protocol):
+    """Plant requests and plants.
+
+    A request's plants are fixed when it is created; each gets the next number of the request (from 1, without gaps)
+    when it becomes final, in the database transaction that makes it so.
+    """
+
+    async def request(self, request_id: str) -> PlantRequest | None:
+        """A stored request."""
+
+    async def candidates(self, block_index: int, limit: int | None) -> list[Candidate]:
+        """ACTIVE farmers without a plant in this block and without an open attempt, longest unplanted first.
+
+        Never planted comes before all; then by last_planted_block, created_at, id.
+        """
+
+    async def plants_of(self, block_index: int, pooler_id: str) -> list[Plant]:
+        """This pooler's plants in a block that are not FAILED, oldest first."""
+
+    async def begin(
+        self,
+        request: PlantRequest,
+        *,
+        earlier: Sequence[UUID],
+        plants: Sequence[Plant],
+        attempts: Sequence[Attempt],
+    ) -> None:
+        """Stores a request, its new plants (PENDING, or FAILED from the start) and their attempts.
+
+        Counts the plants `earlier` (ids of the same pooler's plants in this block) among the request's; those already
+        final are numbered at once. Records plant_requested. Raises StoreConflictError, having stored nothing, if the
+        request, or a plant of one of these farmers in this block, exists.
+        """
+
+    async def retry(self, attempts: Sequence[Attempt]) -> None:
+        """Stores new attempts (kind PLANT) of pending plants."""
+
+    async def events(self, request_id: str, after: int) -> EventPage:
+        """The request's events numbered above `after`."""
+
+    async def unsent(self) -> list[UnsentPlant]:
+        """Pending plants without an open attempt."""
+
+    async def adopt(self, plants: Sequence[Plant], live_until: Mapping[PailKey, int]) -> int:
+        """Stores CONFIRMED plants found on the ledger of which no row knew, with pending harvests.
+
+        Where a plant row of that farmer and block exists only a missing harvest is added. Returns how many harvests
+        were added.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedWork:
+    """An unverified report, to be settled from the pail."""
+
+    work_id: UUID
+    address: str
+    block_index: int
+    work_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UnworkedPlant:
+    """A confirmed plant for which the backend itself has no open or successful work."""
+
+    plant_id: UUID
+    farmer_id: UUID
+    address: str
+    block_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackstopWork:
+    """Work by the backend itself: the row (pooler_id 'backend', PENDING) and its transaction."""
+
+    work_id: UUID
+    farmer_id: UUID
+    block_index: int
+    work_hash: bytes
+    nonce: int
+    zeros: int
+    attempt: Attempt
+
+
+class WorkStore(Protocol):
+    """Work results."""
+
+    async def planted_address(self, block_index: int, farmer_id: UUID) -> str | None:
+        """The farmer's address if the pool has a CONFIRMED plant of it in the block, else None.
+
+        Raises UnknownFarmerError.
+        """
+
+    async def record(self, report: WorkReport) -> bool:
+        """Stores a checked report in report.state and records work_complete; False if it is a duplicate.
+
+        That is, its report_id is known, or a result of this block, farmer and pooler is stored that it does not
+        supersede (domain.work.supersedes). One that supersedes another replaces it in the same row.
+        """
+
+    async def unverified(self) -> list[UnverifiedWork]:
+        """Reports still in state UNVERIFIED."""
+
+    async def unworked(self, block_index: int) -> list[UnworkedPlant]:
+        """Confirmed plants of the block without an open or succeeded attempt of kind WORK."""
+
+    async def begin(self, works: Sequence[BackstopWork]) -> None:
+        """Stores works and their attempts.
+
+        Where a row of an earlier backstop of the same farmer and block exists, work_id is its id (`backstop_ids`) and
+        the row stays or becomes PENDING with the new hash and nonce.
+        """
+
+    async def backstop_ids(self, block_index: int) -> Mapping[UUID, UUID]:
+        """Ids of the backend's own work rows of a block, by farmer id."""
+
+
+class HarvestStore(Protocol):
+    """Harvests; pending from the moment their plants are confirmed."""
+
+    async def open_pails(self) -> list[OpenPail]:
+        """Pending harvests without an open attempt."""
+
+    async def begin(self, attempts: Sequence[Attempt]) -> None:
+        """Stores attempts (kind HARVEST) of pending harvests."""
+
+    async def set_lives(self, live_until: Mapping[UUID, int]) -> None:
+        """Stores the last ledger in which pails live, by harvest id."""
+
+
+class AttemptStore(Protocol):
+    """Attempts and their ends."""
+
+    async def open(self) -> list[Attempt]:
+        """Every open attempt."""
+
+    async def store(self, attempt: Attempt) -> None:
+        """Stores an attempt that belongs to no row (kind CHANNELS)."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Ends attempts and applies their effects, all or nothing.
+
+        An attempt already ended is passed over together with its effects, so a repeat changes nothing.
+        PlantConfirmed creates the pending harvest, sets the farmer's last_planted_block, numbers the plant in its
+        requests and records planted; PlantFailed numbers and records plant_failed; HarvestConfirmed adds the reward to
+        the farmer's earned_balance and records harvested; HarvestClosed records harvest_lost or harvest_taken.
+        """
+
+    async def apply(self, effects: Sequence[Effect]) -> None:
+        """Applies effects that no attempt brought about.
+
+        One whose row has left PENDING (or UNVERIFIED) is passed over.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCounts:
+    """Sums for the status."""
+
+    active_farmers: int
+    planted: int
+    """Confirmed plants of the block asked for."""
+    unworked: int
+    """Those of them without a successful or unverified work result."""
+    open_pails: int
+    open_attempts: int
+
+
+class EventStore(Protocol):
+    """The audit trail, and sums over the rows."""
+
+    async def record_block(self, block_index: int, pooler_id: str, *, opened_at: int, ledger: int) -> bool:
+        """Records that a pooler detected a block; False if it had before."""
+
+    async def counts(self, block_index: int) -> PoolCounts:
+        """Sums for the status."""
+
+
+class Stores(Protocol):
+    """All stores over one database."""
+
+    farmers: FarmerStore
+    plants: PlantStore
+    works: WorkStore
+    harvests: HarvestStore
+    attempts: AttemptStore
+    events: EventStore
+
+    async def ping(self) -> None:
+        """Raises DatabaseUnavailableError if the database does not answer."""
+
+    async def close(self) -> None:
+        """Closes every connection."""
