@@ -20,7 +20,8 @@ BackendError                         fields: retry, reason (machine-readable, UP
 ├── StoreConflictError               a unique rule of the database refused a row: someone else was first
 └── MigrationError                   the database's schema is not what the program expects
 
-Settings that are missing or malformed are kale_common's ConfigError, a wrong network or farm kale_chain's IdentityError.
+Settings that are missing or malformed raise kale_common's ConfigError, a wrong network or farm kale_chain's
+IdentityError.
 """
 
 from __future__ import annotations

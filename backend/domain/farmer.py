@@ -9,7 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from backend.domain.transitions import check_transition
-from backend.errors import FarmerDepartedError
+from backend.errors import FarmerDepartedError, TransitionError
 
 DEFAULT_STAKE_BASIS_POINTS = 1000
 MAX_STAKE_BASIS_POINTS = 10_000
@@ -100,5 +100,5 @@ def check_change(farmer_id: UUID, state: FarmerState, change: FarmerChange) -> N
     if change.state is None:
         return
     if state is FarmerState.ONBOARDING and change.state is FarmerState.ACTIVE:
-        check_transition({state: frozenset({FarmerState.DEPARTED})}, state, change.state)
+        raise TransitionError(state, change.state)
     check_transition(TRANSITIONS, state, change.state)

@@ -57,6 +57,10 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """The hash, nonce or number of zeros does not match the block, the farmer or each other."""
     FAILURE_REASON_INTERNAL: _FailureReason.ValueType  # 14
     """A fault of the service itself; the log has the details."""
+    FAILURE_REASON_FARMER_UNKNOWN: _FailureReason.ValueType  # 15
+    """No farmer has this id."""
+    FAILURE_REASON_NOT_PLANTED: _FailureReason.ValueType  # 16
+    """The pool did not plant for this farmer in this block."""
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why something could not be done, for programs. The text beside it is for people."""
@@ -91,6 +95,10 @@ FAILURE_REASON_HASH_INVALID: FailureReason.ValueType  # 13
 """The hash, nonce or number of zeros does not match the block, the farmer or each other."""
 FAILURE_REASON_INTERNAL: FailureReason.ValueType  # 14
 """A fault of the service itself; the log has the details."""
+FAILURE_REASON_FARMER_UNKNOWN: FailureReason.ValueType  # 15
+"""No farmer has this id."""
+FAILURE_REASON_NOT_PLANTED: FailureReason.ValueType  # 16
+"""The pool did not plant for this farmer in this block."""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
 @_typing.final
