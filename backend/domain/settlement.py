@@ -31,7 +31,10 @@ class PlantFailed:
 
 @dataclass(frozen=True, slots=True)
 class WorkSettled:
-    """A work result is known: the backstop's own from its transaction, a pooler's unverified one from the pail."""
+    """A work result is known: the backstop's own from its transaction, a pooler's unverified one from the pail.
+
+    None leaves what is stored.
+    """
 
     work_id: UUID
     state: WorkState
@@ -89,6 +92,7 @@ class Settlement:
     result_ledger: int
     """The ledger that applied it, or the closed ledger that proves it expired (at or past its max_ledger)."""
     result_code: str | None = None
+    """Why it failed; of an expired one, the network's last refusal at submission, if there was one."""
     fee_charged: int | None = None
     """Stroops of XLM taken from the fee account; None if none was."""
     effects: Sequence[Effect] = ()

@@ -75,6 +75,8 @@ class UnsentPlant:
     key: FarmerKey
     attempts: int
     """How many transactions it has had."""
+    last_code: str | None
+    """result_code of the last of them."""
 
 
 class PlantStore(Protocol):
@@ -220,7 +222,7 @@ class AttemptStore(Protocol):
         """Ends attempts and applies their effects, all or nothing.
 
         An attempt already ended is passed over together with its effects, so a repeat changes nothing.
-        PlantConfirmed creates the pending harvest, sets the farmer's last_planted_block, numbers the plant in its
+        PlantConfirmed creates the pending harvest unless there is one, sets the farmer's last_planted_block, numbers the plant in its
         requests and records planted; PlantFailed numbers and records plant_failed; HarvestConfirmed adds the reward to
         the farmer's earned_balance and records harvested; HarvestClosed records harvest_lost or harvest_taken.
         """

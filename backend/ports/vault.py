@@ -8,15 +8,15 @@ from uuid import UUID
 from backend.domain.farmer import FarmerKey
 
 
-class EnvelopeSigner(Protocol):
-    """Signs envelopes with one key."""
+class KeySigner(Protocol):
+    """Signs with one key that it does not give away."""
 
     @property
     def address(self) -> str:
-        """The key's Stellar address."""
+        """The key's Stellar address (G…)."""
 
-    def sign(self, envelope: str, passphrase: str) -> str:
-        """The envelope with this key's signature added, base64."""
+    def signature(self, digest: bytes) -> tuple[bytes, bytes]:
+        """Hint (4 bytes) and signature (64 bytes) of a transaction's hash (32 bytes)."""
 
 
 class Vault(Protocol):
@@ -25,5 +25,5 @@ class Vault(Protocol):
     def create(self, farmer_id: UUID) -> FarmerKey:
         """A new key pair, its seed sealed for this farmer and read back before the address is shown."""
 
-    def signer(self, key: FarmerKey) -> EnvelopeSigner:
+    def signer(self, key: FarmerKey) -> KeySigner:
         """A signer for the farmer. Raises SealedSeedError if the seed does not open."""
