@@ -1,0 +1,83 @@
+"""The farm and its farmers as the ledger shows them."""
+
+from collections.abc import Iterable, Sequence
+
+from kale_chain.errors import FarmMissingError
+from kale_chain.model import Account, Block, Farm, FarmIdentity, PailEntry
+from kale_chain.rpc import Entries, StellarRpc
+from kale_chain.xdr import keys
+from kale_chain.xdr.entries import (
+    farm_state,
+    read_account,
+    read_block,
+    read_instance,
+    read_pail,
+    read_trustline_balance,
+)
+
+
+class FarmReader:
+    """Reads one farm through one RPC. Every method raises `RpcError` where the RPC does not answer.
+
+    What the RPC does not show is absent, which for a pail or block can also mean that it has expired.
+    """
+
+    def __init__(self, rpc: StellarRpc, identity: FarmIdentity) -> None:
+        self._rpc = rpc
+        self._identity = identity
+        self._instance = keys.instance(identity.farm_id).to_xdr()
+
+    async def farm(self) -> Farm:
+        """The farm's instance.
+
+        Raises:
+            FarmMissingError: If the instance is gone (archived for want of rent).
+        """
+        return self._farm(await self._rpc.entries([self._instance]))
+
+    async def block(self, index: int) -> Block | None:
+        """Block `index`; None before it opens and after it has expired."""
+        key = keys.block(self._identity.farm_id, index).to_xdr()
+        entry = (await self._rpc.entries([key])).get(key)
+        return read_block(entry.data_xdr) if entry else None
+
+    async def farm_and_block(self, index: int | None) -> tuple[Farm, Block | None]:
+        """The farm and block `index` as of the same ledger. With `index` None, the farm alone and None."""
+        if index is None:
+            return await self.farm(), None
+        key = keys.block(self._identity.farm_id, index).to_xdr()
+        entries = await self._rpc.entries([self._instance, key])
+        entry = entries.get(key)
+        return self._farm(entries), read_block(entry.data_xdr) if entry else None
+
+    async def pails(self, pails: Sequence[tuple[str, int]]) -> dict[tuple[str, int], PailEntry]:
+        """The pails of (farmer, block index) that exist."""
+        by_key = {keys.pail(self._identity.farm_id, farmer, index).to_xdr(): (farmer, index) for farmer, index in pails}
+        entries = await self._existing(by_key)
+        return {
+            by_key[key]: PailEntry(read_pail(entry.data_xdr), entry.live_until or 0)
+            for key, entry in entries.found.items()
+        }
+
+    async def balances(self, addresses: Iterable[str]) -> dict[str, int]:
+        """KALE in stroops of the accounts that have a trustline."""
+        by_key = {keys.kale_trustline(self._identity, address).to_xdr(): address for address in addresses}
+        entries = await self._existing(by_key)
+        return {by_key[key]: read_trustline_balance(entry.data_xdr) for key, entry in entries.found.items()}
+
+    async def accounts(self, addresses: Iterable[str]) -> dict[str, Account]:
+        """Sequence numbers and XLM of the accounts that exist."""
+        by_key = {keys.account(address).to_xdr(): address for address in addresses}
+        entries = await self._existing(by_key)
+        return {by_key[key]: read_account(entry.data_xdr) for key, entry in entries.found.items()}
+
+    async def _existing(self, by_key: dict[str, object] | dict[str, str] | dict[str, tuple[str, int]]) -> Entries:
+        return await self._rpc.entries(list(by_key)) if by_key else Entries(0, {})
+
+    def _farm(self, entries: Entries) -> Farm:
+        entry = entries.get(self._instance)
+        if entry is None:
+            advice = "its instance has been archived; restore it (RestoreFootprint) before farming on"
+            raise FarmMissingError(self._identity.farm_id, advice)
+        index, block, paused = farm_state(read_instance(entry.data_xdr).storage)
+        return Farm(index, block, paused, entries.ledger, entry.live_until or 0)

@@ -1,0 +1,231 @@
+"""The Stellar RPC: its answers as values, its faults as `RpcError`, and never a fault as a state.
+
+The calls are our own rather than stellar_sdk's server class, which hides the HTTP status, Retry-After and the size of
+an answer; what an answer must contain is checked by stellar_sdk's models of it.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from stellar_sdk import soroban_rpc
+
+from kale_chain.answers import (
+    Entries,
+    Entry,
+    FeeStats,
+    LedgerTransaction,
+    Network,
+    Simulation,
+    Submission,
+    SubmissionStatus,
+)
+from kale_chain.errors import LedgerRangeError, MalformedXdrError, RpcRefusedError, RpcUnavailableError
+from kale_chain.model import Ledger
+from kale_chain.transport import JsonRpcTransport
+from kale_chain.xdr.results import read_contract_failure, read_resources, read_result, read_value
+
+__all__ = [
+    "Entries",
+    "Entry",
+    "FeeStats",
+    "LedgerTransaction",
+    "Network",
+    "Simulation",
+    "StellarRpc",
+    "Submission",
+    "SubmissionStatus",
+]
+
+KEYS_PER_CALL = 200
+TRANSACTIONS_PER_PAGE = 200
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class StellarRpc:
+    """One Stellar RPC endpoint. An async context manager; leaving it closes the connections.
+
+    Every method raises `RpcError` and nothing else when the endpoint does not answer as asked; none retries, and
+    none turns a fault into an answer. Errors name scheme, host and port of the endpoint, never the rest of its URL.
+
+    Args:
+        url: `http(s)://host[:port][/path]`.
+        timeout: Seconds a call may take.
+
+    Raises:
+        RpcUnavailableError: If `url` is not such a URL.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+        self._transport = JsonRpcTransport(url, timeout=timeout)
+
+    @property
+    def endpoint(self) -> str:
+        """Scheme, host and port."""
+        return self._transport.endpoint
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        await self._transport.close()
+
+    async def network(self) -> Network:
+        """The network the endpoint serves."""
+        answer = await self._call("getNetwork", soroban_rpc.GetNetworkResponse)
+        return Network(answer.passphrase, answer.protocol_version, answer.friendbot_url)
+
+    async def latest_ledger(self) -> Ledger:
+        """The latest closed ledger the endpoint knows.
+
+        Asks `getHealth`, whose answer is small; `getLatestLedger`, which carries the whole ledger's meta, only where
+        an older RPC gives no close time there.
+        """
+        result = await self._transport.call("getHealth")
+        if isinstance(result, dict) and "latestLedgerCloseTime" in result:
+            try:
+                return Ledger(int(result["latestLedger"]), int(result["latestLedgerCloseTime"]))
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._unreadable("getHealth") from error
+        answer = await self._call("getLatestLedger", soroban_rpc.GetLatestLedgerResponse)
+        return Ledger(answer.sequence, answer.close_time)
+
+    async def entries(self, keys: Sequence[str]) -> Entries:
+        """The ledger entries of `keys` (base64 LedgerKey), any number of them; 200 are asked for in one call.
+
+        Of several calls the answer's `ledger` is the earliest: nothing in it is older than that.
+        """
+        found: dict[str, Entry] = {}
+        ledgers: list[int] = []
+        for start in range(0, max(1, len(keys)), KEYS_PER_CALL):
+            part = list(keys[start : start + KEYS_PER_CALL])
+            answer = await self._call("getLedgerEntries", soroban_rpc.GetLedgerEntriesResponse, {"keys": part})
+            ledgers.append(answer.latest_ledger)
+            for entry in answer.entries or []:
+                found[entry.key] = Entry(entry.xdr, entry.last_modified_ledger, entry.live_until_ledger)
+        return Entries(min(ledgers), found)
+
+    async def transactions(self, start_ledger: int, end_ledger: int) -> list[LedgerTransaction]:
+        """Every transaction of the ledgers from `start_ledger` to `end_ledger`, both included, in order of applying.
+
+        Raises:
+            LedgerRangeError: If the endpoint does not hold all of these ledgers (not yet, or no longer).
+        """
+        found: list[LedgerTransaction] = []
+        parameters: dict[str, Any] = {"startLedger": start_ledger}
+        for page_number in itertools.count():
+            page = await self._page(parameters, start_ledger)
+            if not page_number and not page.oldest_ledger <= start_ledger <= end_ledger <= page.latest_ledger:
+                asked = start_ledger if start_ledger < page.oldest_ledger else end_ledger
+                raise LedgerRangeError(self.endpoint, asked, page.oldest_ledger, page.latest_ledger)
+            found += [_transaction(one) for one in page.transactions if one.ledger <= end_ledger]
+            # Only an empty page proves the end: an endpoint may give fewer transactions than were asked for.
+            if not page.transactions or page.transactions[-1].ledger > end_ledger:
+                return found
+            parameters = {"pagination": {"cursor": page.cursor}}
+        raise AssertionError("unreachable: pages end")
+
+    async def transaction(self, transaction_hash: str) -> LedgerTransaction | None:
+        """The transaction with this hash (64 hex digits), or None if the endpoint holds none.
+
+        None proves nothing: it may be pending, older than the endpoint's retention, or known elsewhere.
+        """
+        answer = await self._call("getTransaction", soroban_rpc.GetTransactionResponse, {"hash": transaction_hash})
+        if answer.status == soroban_rpc.GetTransactionStatus.NOT_FOUND:
+            return None
+        complete = soroban_rpc.Transaction.model_validate
+        fields = answer.model_dump(by_alias=True) | {"status": answer.status.value}
+        try:
+            return _transaction(complete(fields))
+        except ValidationError as error:
+            raise self._unreadable("getTransaction") from error
+
+    async def send(self, envelope_xdr: str) -> Submission:
+        """Send a signed transaction (base64 TransactionEnvelope). Sending the same bytes again does no harm.
+
+        No answer, not even an error, tells what became of it: only its result in a ledger does.
+        """
+        answer = await self._call("sendTransaction", soroban_rpc.SendTransactionResponse, {"transaction": envelope_xdr})
+        try:
+            code = read_result(answer.error_result_xdr).transaction if answer.error_result_xdr else None
+        except MalformedXdrError as error:
+            raise self._unreadable("sendTransaction") from error
+        return Submission(SubmissionStatus(answer.status.value), answer.hash, code, answer.latest_ledger)
+
+    async def simulate(self, envelope_xdr: str) -> Simulation:
+        """Try a contract call (base64 TransactionEnvelope; signatures and footprint are ignored)."""
+        answer = await self._call(
+            "simulateTransaction", soroban_rpc.SimulateTransactionResponse, {"transaction": envelope_xdr}
+        )
+        try:
+            return _simulation(answer)
+        except MalformedXdrError as error:
+            raise self._unreadable("simulateTransaction") from error
+
+    async def fee_stats(self) -> FeeStats:
+        """Recent inclusion fees, in stroops an operation."""
+        answer = await self._call("getFeeStats", soroban_rpc.GetFeeStatsResponse)
+        soroban, classic = answer.soroban_inclusion_fee, answer.inclusion_fee
+        return FeeStats(soroban.p50, soroban.p90, soroban.max, classic.p50, classic.p90, classic.max)
+
+    async def _page(self, parameters: Mapping[str, Any], start_ledger: int) -> soroban_rpc.GetTransactionsResponse:
+        pagination = {"limit": TRANSACTIONS_PER_PAGE, **parameters.get("pagination", {})}
+        asked = {**parameters, "pagination": pagination}
+        try:
+            return await self._call("getTransactions", soroban_rpc.GetTransactionsResponse, asked)
+        except RpcRefusedError as error:
+            # The refusal's text differs between endpoints; whether the range is the reason, their range says.
+            health = await self._call("getHealth", soroban_rpc.GetHealthResponse)
+            if health.oldest_ledger <= start_ledger <= health.latest_ledger:
+                raise
+            raise LedgerRangeError(self.endpoint, start_ledger, health.oldest_ledger, health.latest_ledger) from error
+
+    async def _call(self, method: str, model: type[M], parameters: Mapping[str, Any] | None = None) -> M:
+        result = await self._transport.call(method, parameters)
+        try:
+            return model.model_validate(result)
+        except ValidationError as error:
+            raise self._unreadable(method) from error
+
+    def _unreadable(self, method: str) -> RpcUnavailableError:
+        return RpcUnavailableError(self.endpoint, method, "the answer lacks what it must hold; is this a Stellar RPC?")
+
+
+def _simulation(answer: soroban_rpc.SimulateTransactionResponse) -> Simulation:
+    if answer.error is not None:
+        failure = read_contract_failure(answer.events or [])
+        return Simulation(answer.latest_ledger, answer.error, failure, None, None, ())
+    if answer.transaction_data is None or answer.min_resource_fee is None:
+        raise MalformedXdrError("a simulation")
+    result = answer.results[0] if answer.results else None
+    return Simulation(
+        ledger=answer.latest_ledger,
+        error=None,
+        failure=None,
+        resources=read_resources(answer.transaction_data, answer.min_resource_fee),
+        return_value=read_value(result.xdr) if result else None,
+        auth=tuple(result.auth or ()) if result else (),
+    )
+
+
+def _transaction(answer: soroban_rpc.Transaction) -> LedgerTransaction:
+    return LedgerTransaction(
+        hash=answer.transaction_hash,
+        ledger=answer.ledger,
+        close_time=answer.created_at,
+        successful=answer.status == "SUCCESS",
+        fee_bump=answer.fee_bump,
+        envelope_xdr=answer.envelope_xdr,
+        result_xdr=answer.result_xdr,
+        meta_xdr=answer.result_meta_xdr,
+        diagnostic_events=tuple(answer.diagnostic_events_xdr or ()),
+    )

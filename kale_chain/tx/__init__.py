@@ -1,0 +1,24 @@
+"""Building and signing transactions. Everything here is pure: no network, no clock.
+
+A transaction is bounded by ledgers alone, so that no machine's clock decides when it ends.
+"""
+
+from kale_chain.tx.calls import HARVEST, PLANT, PLANT_WITHOUT_STAKE, WORK, FarmCalls
+from kale_chain.tx.classic import MAX_SPONSORED, ClassicCalls
+from kale_chain.tx.envelope import MIN_FEE, Bounds, Transaction, fee_bump
+from kale_chain.tx.signer import Signer
+
+__all__ = [
+    "HARVEST",
+    "MAX_SPONSORED",
+    "MIN_FEE",
+    "PLANT",
+    "PLANT_WITHOUT_STAKE",
+    "WORK",
+    "Bounds",
+    "ClassicCalls",
+    "FarmCalls",
+    "Signer",
+    "Transaction",
+    "fee_bump",
+]

@@ -1,0 +1,191 @@
+"""Calls of the farm with footprints built by hand.
+
+Simulation sees only the last closed ledger: it refuses a work right after its plant, and cannot see the block that a
+plant is about to open. The footprint follows from the call alone, and being narrow it is also an assertion: a
+transaction that slips into another block is refused by the host instead of doing the wrong thing there.
+"""
+
+from collections.abc import Sequence
+
+from stellar_sdk import InvokeHostFunction, scval
+from stellar_sdk import xdr as stellar_xdr
+
+from kale_chain.model import FarmIdentity, Resources
+from kale_chain.tx.envelope import MIN_FEE, Bounds, Transaction, build
+from kale_chain.xdr import keys
+from kale_chain.xdr.keys import LedgerKey
+
+PLANT = Resources(instructions=2_000_000, disk_read_bytes=1_000, write_bytes=3_000, resource_fee=500_000)
+PLANT_WITHOUT_STAKE = Resources(instructions=2_000_000, disk_read_bytes=1_000, write_bytes=3_000, resource_fee=500_000)
+WORK = Resources(instructions=2_000_000, disk_read_bytes=1_000, write_bytes=3_000, resource_fee=500_000)
+HARVEST = Resources(instructions=2_000_000, disk_read_bytes=1_000, write_bytes=3_000, resource_fee=500_000)
+
+_SOURCE_ACCOUNT = stellar_xdr.SorobanCredentials(stellar_xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_SOURCE_ACCOUNT)
+
+
+def _invocation(
+    contract_id: str, function: str, arguments: Sequence[stellar_xdr.SCVal]
+) -> stellar_xdr.InvokeContractArgs:
+    return stellar_xdr.InvokeContractArgs(
+        contract_address=keys.sc_address(contract_id),
+        function_name=stellar_xdr.SCSymbol(function.encode()),
+        args=list(arguments),
+    )
+
+
+def _authorized(
+    invocation: stellar_xdr.InvokeContractArgs, *inner: stellar_xdr.SorobanAuthorizedInvocation
+) -> stellar_xdr.SorobanAuthorizedInvocation:
+    function = stellar_xdr.SorobanAuthorizedFunction(
+        stellar_xdr.SorobanAuthorizedFunctionType.SOROBAN_AUTHORIZED_FUNCTION_TYPE_CONTRACT_FN, contract_fn=invocation
+    )
+    return stellar_xdr.SorobanAuthorizedInvocation(function, list(inner))
+
+
+def _address(address: str) -> stellar_xdr.SCVal:
+    return stellar_xdr.SCVal(stellar_xdr.SCValType.SCV_ADDRESS, address=keys.sc_address(address))
+
+
+class FarmCalls:
+    """Builds unsigned calls of one farm.
+
+    Their own fee is the inclusion fee alone, below the resource fee: they are valid only inside a fee bump
+    (`fee_bump`), whose payer carries the cost, so nobody can send them bare. `sequence` is the transaction's own
+    number: one more than the source account's on the ledger. `resources` replaces the measured table, for instance by
+    a simulation's where an extension of the farm's life is due.
+    """
+
+    def __init__(self, identity: FarmIdentity) -> None:
+        self._identity = identity
+        self._instance = keys.instance(identity.farm_id)
+        self._token = keys.instance(identity.token_id)
+        self._code = keys.code(identity.wasm_hash)
+
+    def plant(
+        self,
+        *,
+        farmer: str,
+        stake: int,
+        block_index: int,
+        sequence: int,
+        bounds: Bounds,
+        resources: Resources | None = None,
+    ) -> Transaction:
+        """The farmer's plant of `stake` stroops in block `block_index`, open already or opened by this very plant.
+
+        The farmer is its source, so that its signature is the farmer's authorisation.
+        """
+        farm, token = self._identity.farm_id, self._identity.token_id
+        arguments = [_address(farmer), scval.to_int128(stake)]
+        invocation = _invocation(farm, "plant", arguments)
+        read_only, read_write = [self._code], [self._instance, *self._block_and_pail(farmer, block_index)]
+        burn = []
+        if stake > 0:
+            burn.append(_authorized(_invocation(token, "burn", arguments)))
+            read_only.append(self._token)
+            read_write.append(keys.kale_trustline(self._identity, farmer))
+        authorization = stellar_xdr.SorobanAuthorizationEntry(_SOURCE_ACCOUNT, _authorized(invocation, *burn))
+        used = resources or (PLANT if stake > 0 else PLANT_WITHOUT_STAKE)
+        data = _soroban_data(read_only, read_write, used)
+        return self._call(
+            farmer,
+            invocation,
+            authorizations=[authorization],
+            soroban_data=data,
+            sequence=sequence,
+            bounds=bounds,
+        )
+
+    def work(
+        self,
+        *,
+        source: str,
+        farmer: str,
+        block_index: int,
+        digest: bytes,
+        nonce: int,
+        sequence: int,
+        bounds: Bounds,
+        resources: Resources | None = None,
+    ) -> Transaction:
+        """Work for `farmer` in block `block_index`, from any `source` account: nobody's authorisation is needed.
+
+        Args:
+            source: The account whose sequence number is used.
+            farmer: Whose pail it is for.
+            block_index: The current block.
+            digest: The work hash, 32 bytes.
+            nonce: The nonce it came from, u64.
+            sequence: See the class.
+            bounds: See the class.
+            resources: See the class.
+        """
+        arguments = [_address(farmer), scval.to_bytes(digest), scval.to_uint64(nonce)]
+        invocation = _invocation(self._identity.farm_id, "work", arguments)
+        read_write = [self._instance, *self._block_and_pail(farmer, block_index)]
+        data = _soroban_data([self._code], read_write, resources or WORK)
+        return self._call(source, invocation, authorizations=[], soroban_data=data, sequence=sequence, bounds=bounds)
+
+    def harvest(
+        self,
+        *,
+        source: str,
+        farmer: str,
+        block_index: int,
+        sequence: int,
+        bounds: Bounds,
+        resources: Resources | None = None,
+    ) -> Transaction:
+        """The harvest of `farmer`'s pail of block `block_index`, from any `source` account.
+
+        Reward and stake go to the farmer's trustline whoever asks. The call returns the reward alone, in stroops.
+        """
+        arguments = [_address(farmer), scval.to_uint32(block_index)]
+        invocation = _invocation(self._identity.farm_id, "harvest", arguments)
+        block, pail = self._block_and_pail(farmer, block_index)
+        read_only = [self._instance, block, self._token, self._code]
+        read_write = [pail, keys.kale_trustline(self._identity, farmer)]
+        data = _soroban_data(read_only, read_write, resources or HARVEST)
+        return self._call(source, invocation, authorizations=[], soroban_data=data, sequence=sequence, bounds=bounds)
+
+    def _block_and_pail(self, farmer: str, block_index: int) -> tuple[LedgerKey, LedgerKey]:
+        farm = self._identity.farm_id
+        return keys.block(farm, block_index), keys.pail(farm, farmer, block_index)
+
+    def _call(
+        self,
+        source: str,
+        invocation: stellar_xdr.InvokeContractArgs,
+        *,
+        authorizations: list[stellar_xdr.SorobanAuthorizationEntry],
+        soroban_data: stellar_xdr.SorobanTransactionData,
+        sequence: int,
+        bounds: Bounds,
+    ) -> Transaction:
+        function = stellar_xdr.HostFunction(
+            stellar_xdr.HostFunctionType.HOST_FUNCTION_TYPE_INVOKE_CONTRACT, invoke_contract=invocation
+        )
+        return build(
+            passphrase=self._identity.passphrase,
+            source=source,
+            sequence=sequence,
+            bounds=bounds,
+            fee=MIN_FEE,
+            operations=[InvokeHostFunction(function, authorizations)],
+            soroban_data=soroban_data,
+        )
+
+
+def _soroban_data(
+    read_only: list[LedgerKey], read_write: list[LedgerKey], resources: Resources
+) -> stellar_xdr.SorobanTransactionData:
+    return stellar_xdr.SorobanTransactionData(
+        ext=stellar_xdr.SorobanTransactionDataExt(0),
+        resources=stellar_xdr.SorobanResources(
+            footprint=stellar_xdr.LedgerFootprint(read_only, read_write),
+            instructions=stellar_xdr.Uint32(resources.instructions),
+            disk_read_bytes=stellar_xdr.Uint32(resources.disk_read_bytes),
+            write_bytes=stellar_xdr.Uint32(resources.write_bytes),
+        ),
+        resource_fee=stellar_xdr.Int64(resources.resource_fee),
+    )

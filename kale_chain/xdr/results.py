@@ -1,0 +1,154 @@
+"""What a transaction did: result codes, return value, fees, and which contract refused it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from stellar_sdk import StrKey, scval
+from stellar_sdk import xdr as stellar_xdr
+
+from kale_chain.errors import ContractError, FarmError, FarmErrorCode, TokenError, TokenErrorCode
+from kale_chain.model import FarmIdentity, Resources
+from kale_chain.xdr.entries import Native, decoded
+
+Code = stellar_xdr.TransactionResultCode
+
+_FEE_BUMPS = (Code.txFEE_BUMP_INNER_SUCCESS, Code.txFEE_BUMP_INNER_FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultCodes:
+    """The codes of a transaction's result.
+
+    Attributes:
+        transaction: The transaction's code, such as `txSUCCESS`, `txFAILED`, `txBAD_SEQ`; of a fee bump whose inner
+            transaction was tried, the inner transaction's.
+        operation: The first failing operation's code in lower case and without its operation's name, such as
+            `trapped`, `insufficient_refundable_fee`, `already_exist`, `bad_auth`; None if no operation failed.
+        fee_charged: Stroops charged in all.
+    """
+
+    transaction: str
+    operation: str | None
+    fee_charged: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContractFailure:
+    """The contract that refused a call and its error number; the number means nothing without the contract's id."""
+
+    contract_id: str
+    code: int
+
+    def error(self, identity: FarmIdentity) -> ContractError | None:
+        """The farm's or token's error; None if another contract failed or the number is unknown."""
+        try:
+            if self.contract_id == identity.farm_id:
+                return FarmError(FarmErrorCode(self.code))
+            if self.contract_id == identity.token_id:
+                return TokenError(TokenErrorCode(self.code))
+        except ValueError:
+            return None
+        return None
+
+
+def _operation_code(result: stellar_xdr.OperationResult) -> str | None:
+    """The code of one operation's result, or None if it succeeded."""
+    if result.code != stellar_xdr.OperationResultCode.opINNER:
+        return result.code.name.removeprefix("op").lower()
+    if result.tr is None:
+        raise ValueError("an operation without a result")
+    prefix = f"{result.tr.type.name}_"
+    arm = next(value for name, value in vars(result.tr).items() if name != "type" and value is not None)
+    name = arm.code.name.removeprefix(prefix).lower()
+    return None if name == "success" else str(name)
+
+
+def _read_result(result_xdr: str) -> ResultCodes:
+    whole = stellar_xdr.TransactionResult.from_xdr(result_xdr)
+    result: stellar_xdr.TransactionResultResult | stellar_xdr.InnerTransactionResultResult = whole.result
+    if whole.result.code in _FEE_BUMPS and whole.result.inner_result_pair is not None:
+        result = whole.result.inner_result_pair.result.result
+    codes = (_operation_code(operation) for operation in result.results or [])
+    return ResultCodes(
+        transaction=result.code.name,
+        operation=next((code for code in codes if code is not None), None),
+        fee_charged=whole.fee_charged.int64,
+    )
+
+
+def read_result(result_xdr: str) -> ResultCodes:
+    """The codes of a TransactionResult (base64)."""
+    return decoded("a transaction result", lambda: _read_result(result_xdr))
+
+
+def _soroban_meta(
+    meta: stellar_xdr.TransactionMeta,
+) -> stellar_xdr.SorobanTransactionMeta | stellar_xdr.SorobanTransactionMetaV2 | None:
+    newest = meta.v4 or meta.v3
+    return newest.soroban_meta if newest else None
+
+
+def read_return_value(meta_xdr: str) -> Native:
+    """A contract call's return value as Python; None for void and where nothing was called.
+
+    Args:
+        meta_xdr: TransactionMeta (base64).
+    """
+
+    def value() -> Native:
+        soroban = _soroban_meta(stellar_xdr.TransactionMeta.from_xdr(meta_xdr))
+        return scval.to_native(soroban.return_value) if soroban and soroban.return_value else None
+
+    return decoded("a transaction's meta", value)
+
+
+def _contract_errors(events: Sequence[stellar_xdr.DiagnosticEvent]) -> Iterator[ContractFailure]:
+    """Every contract error the diagnostic events tell of, in order of emission."""
+    for diagnostic in events:
+        event = diagnostic.event
+        body = event.body.v0
+        if event.contract_id is None or body is None:
+            continue
+        for topic in body.topics:
+            if topic.error is not None and topic.error.contract_code is not None:
+                contract_id = StrKey.encode_contract(event.contract_id.contract_id.hash)
+                yield ContractFailure(contract_id, topic.error.contract_code.uint32)
+
+
+def read_contract_failure(diagnostic_events: Sequence[str], meta_xdr: str | None = None) -> ContractFailure | None:
+    """Which contract refused the call, by the diagnostic events (base64) beside it or inside its meta.
+
+    An error travels outwards: the token's error is repeated under the farm's id. The first event with the number the
+    last one carries names the contract it came from. None where the host itself refused (footprint, budget), where
+    nothing failed, and where the RPC records no diagnostic events.
+    """
+
+    def failure() -> ContractFailure | None:
+        events = [stellar_xdr.DiagnosticEvent.from_xdr(event) for event in diagnostic_events]
+        if not events and meta_xdr:
+            meta = stellar_xdr.TransactionMeta.from_xdr(meta_xdr)
+            events = list(meta.v4.diagnostic_events) if meta.v4 else []
+        errors = list(_contract_errors(events))
+        return next((error for error in errors if error.code == errors[-1].code), None)
+
+    return decoded("diagnostic events", failure)
+
+
+def read_value(value_xdr: str) -> Native:
+    """A contract value (base64 SCVal) as Python."""
+    return decoded("a contract value", lambda: scval.to_native(value_xdr))
+
+
+def read_resources(data_xdr: str, resource_fee: int) -> Resources:
+    """The resources a simulation found (base64 SorobanTransactionData) with its least resource fee, in stroops."""
+
+    def resources() -> Resources:
+        used = stellar_xdr.SorobanTransactionData.from_xdr(data_xdr).resources
+        return Resources(
+            instructions=used.instructions.uint32,
+            disk_read_bytes=used.disk_read_bytes.uint32,
+            write_bytes=used.write_bytes.uint32,
+            resource_fee=resource_fee,
+        )
+
+    return decoded("a simulation's resources", resources)
