@@ -1,1 +1,27 @@
-"""KALE Pool: kale_hash_rs."""
+"""The nonce search: kernels for this machine's CPU and the engine that shares its cores among many searches."""
+
+from kale_hash_rs._native import (
+    Engine,
+    EngineClosedError,
+    EngineStats,
+    Event,
+    Find,
+    Job,
+    KernelUnavailableError,
+    count_zeros,
+    hash_nonce,
+    kernels,
+)
+
+__all__ = [
+    "Engine",
+    "EngineClosedError",
+    "EngineStats",
+    "Event",
+    "Find",
+    "Job",
+    "KernelUnavailableError",
+    "count_zeros",
+    "hash_nonce",
+    "kernels",
+]

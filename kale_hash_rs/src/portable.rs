@@ -1,0 +1,102 @@
+//! Keccak-256 in plain Rust: the oracle that every other kernel is tested against, and the kernel of last resort.
+//!
+//! The steps and constants are those of FIPS 202, section 3; a state is an array of lanes in the order x + 5y.
+
+use crate::kernel::{Sink, Span};
+use crate::message::Message;
+use crate::zeros::count_zeros;
+
+/// The lanes of a Keccak state.
+pub type State = [u64; 25];
+
+/// What iota adds to lane 0 in each of the 24 rounds.
+pub const ROUND_CONSTANTS: [u64; 24] = [
+    0x0000_0000_0000_0001,
+    0x0000_0000_0000_8082,
+    0x8000_0000_0000_808a,
+    0x8000_0000_8000_8000,
+    0x0000_0000_0000_808b,
+    0x0000_0000_8000_0001,
+    0x8000_0000_8000_8081,
+    0x8000_0000_0000_8009,
+    0x0000_0000_0000_008a,
+    0x0000_0000_0000_0088,
+    0x0000_0000_8000_8009,
+    0x0000_0000_8000_000a,
+    0x0000_0000_8000_808b,
+    0x8000_0000_0000_008b,
+    0x8000_0000_0000_8089,
+    0x8000_0000_0000_8003,
+    0x8000_0000_0000_8002,
+    0x8000_0000_0000_0080,
+    0x0000_0000_0000_800a,
+    0x8000_0000_8000_000a,
+    0x8000_0000_8000_8081,
+    0x8000_0000_0000_8080,
+    0x0000_0000_8000_0001,
+    0x8000_0000_8000_8008,
+];
+
+/// How far rho rotates each lane to the left.
+const ROTATIONS: [u32; 25] =
+    [0, 1, 62, 28, 27, 36, 44, 6, 55, 20, 3, 10, 43, 25, 39, 41, 45, 15, 21, 8, 18, 2, 61, 56, 14];
+
+/// Theta: adds to every lane the parity of two neighbouring columns.
+#[must_use]
+pub fn theta(state: &State) -> State {
+    let parity: [u64; 5] =
+        std::array::from_fn(|x| state[x] ^ state[x + 5] ^ state[x + 10] ^ state[x + 15] ^ state[x + 20]);
+    std::array::from_fn(|lane| {
+        let x = lane % 5;
+        state[lane] ^ parity[(x + 4) % 5] ^ parity[(x + 1) % 5].rotate_left(1)
+    })
+}
+
+/// Rho and pi: rotates every lane and moves lane (x, y) to (y, 2x + 3y).
+#[must_use]
+pub fn rho_pi(state: &State) -> State {
+    let mut moved = [0; 25];
+    for x in 0..5 {
+        for y in 0..5 {
+            moved[y + 5 * ((2 * x + 3 * y) % 5)] = state[x + 5 * y].rotate_left(ROTATIONS[x + 5 * y]);
+        }
+    }
+    moved
+}
+
+/// Chi: combines every lane with the two to its right, the only step that is not linear.
+fn chi(state: &State) -> State {
+    std::array::from_fn(|lane| {
+        let (x, row) = (lane % 5, lane - lane % 5);
+        state[lane] ^ (!state[row + (x + 1) % 5] & state[row + (x + 2) % 5])
+    })
+}
+
+/// The permutation Keccak-f[1600].
+fn permute(mut state: State) -> State {
+    for constant in ROUND_CONSTANTS {
+        state = chi(&rho_pi(&theta(&state)));
+        state[0] ^= constant;
+    }
+    state
+}
+
+/// The work hash of `nonce`.
+#[must_use]
+pub fn work_hash(message: &Message, nonce: u64) -> [u8; 32] {
+    let state = permute(message.state(nonce));
+    let mut digest = [0; 32];
+    for (bytes, lane) in digest.as_chunks_mut::<8>().0.iter_mut().zip(state) {
+        *bytes = lane.to_le_bytes();
+    }
+    digest
+}
+
+/// Offers every nonce of `span` with enough zeros to `sink`.
+pub fn scan(message: &Message, span: Span, sink: &mut dyn Sink) {
+    for nonce in span.nonces() {
+        if count_zeros(&work_hash(message, nonce)) >= sink.zeros() {
+            sink.offer(nonce);
+        }
+    }
+}
