@@ -1,0 +1,1 @@
+"""PostgreSQL: migrations and the stores, over SQLAlchemy Core and psycopg."""

@@ -1,0 +1,513 @@
+-- The whole schema: the sum of the numbered files without the test data. A test holds the two equal.
+
+-- From 001_initial_schema.sql
+-- Tables, and the rules that hold whatever program writes to them.
+-- Amounts are stroops of KALE unless a comment says otherwise; ledger numbers are ledger sequences.
+
+CREATE FUNCTION update_updated_at_column() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.updated_at = now();
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION update_updated_at_column() IS 'Stamps a changed row';
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% on % is refused: these rows are kept as they are', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END;
+$$;
+COMMENT ON FUNCTION refuse_change() IS 'Refuses whatever statement fires it';
+
+CREATE FUNCTION refuse_other_columns() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF to_jsonb(OLD) - TG_ARGV IS DISTINCT FROM to_jsonb(NEW) - TG_ARGV THEN
+        RAISE EXCEPTION 'only % of a row of % may change', array_to_string(TG_ARGV, ', '), TG_TABLE_NAME
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION refuse_other_columns() IS 'Refuses an update of any column but those named as arguments';
+
+CREATE TABLE allowed_transitions (
+    table_name text NOT NULL,
+    old_status text NOT NULL,
+    new_status text NOT NULL,
+    CONSTRAINT allowed_transitions_pkey PRIMARY KEY (table_name, old_status, new_status)
+);
+COMMENT ON TABLE allowed_transitions IS 'Which status may follow which; every other move is refused';
+COMMENT ON COLUMN allowed_transitions.table_name IS 'The table whose column status it concerns';
+COMMENT ON COLUMN allowed_transitions.old_status IS 'The status before';
+COMMENT ON COLUMN allowed_transitions.new_status IS 'The status after';
+
+INSERT INTO allowed_transitions (table_name, old_status, new_status) VALUES
+('farmers', 'onboarding', 'active'),
+('farmers', 'onboarding', 'departed'),
+('farmers', 'active', 'inactive'),
+('farmers', 'active', 'departed'),
+('farmers', 'inactive', 'active'),
+('farmers', 'inactive', 'departed'),
+('plant_transactions', 'pending', 'confirmed'),
+('plant_transactions', 'pending', 'failed'),
+('work_results', 'pending', 'success'),
+('work_results', 'pending', 'failed'),
+('work_results', 'pending', 'timeout'),
+('work_results', 'unverified', 'success'),
+('work_results', 'unverified', 'failed'),
+('work_results', 'failed', 'pending'),
+('work_results', 'failed', 'success'),
+('work_results', 'failed', 'unverified'),
+('work_results', 'timeout', 'pending'),
+('work_results', 'timeout', 'success'),
+('work_results', 'timeout', 'unverified'),
+('work_results', 'timeout', 'failed'),
+('harvest_transactions', 'pending', 'confirmed'),
+('harvest_transactions', 'pending', 'failed'),
+('harvest_transactions', 'pending', 'lost'),
+('attempts', 'open', 'succeeded'),
+('attempts', 'open', 'failed'),
+('attempts', 'open', 'expired');
+
+CREATE FUNCTION check_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM allowed_transitions AS t
+        WHERE t.table_name = TG_TABLE_NAME AND t.old_status = OLD.status AND t.new_status = NEW.status
+    ) THEN
+        RAISE EXCEPTION 'in %, status % cannot follow %', TG_TABLE_NAME, NEW.status, OLD.status
+            USING ERRCODE = 'check_violation', CONSTRAINT = TG_TABLE_NAME || '_transition';
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION check_transition() IS 'Refuses a change of status that allowed_transitions does not name';
+
+CREATE TABLE farmers (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    wallet_address text NOT NULL,
+    public_key text NOT NULL,
+    sealed_seed bytea,
+    key_version integer,
+    balance bigint NOT NULL DEFAULT 0,
+    stake_percentage numeric(5, 2) NOT NULL DEFAULT 10.00,
+    harvest_after_blocks integer NOT NULL DEFAULT 5,
+    earned_balance bigint NOT NULL DEFAULT 0,
+    status text NOT NULL DEFAULT 'onboarding',
+    request_id text NOT NULL,
+    onboarding_batch uuid,
+    last_planted_block bigint,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT farmers_pkey PRIMARY KEY (id),
+    CONSTRAINT farmers_wallet_address_key UNIQUE (wallet_address),
+    CONSTRAINT farmers_request_id_key UNIQUE (request_id),
+    CONSTRAINT farmers_wallet_address_form CHECK (wallet_address ~ '^G[A-Z2-7]{55}$'),
+    CONSTRAINT farmers_public_key_form CHECK (public_key ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT farmers_seed_has_version CHECK ((sealed_seed IS NULL) = (key_version IS NULL)),
+    CONSTRAINT farmers_farming_needs_seed CHECK (sealed_seed IS NOT NULL OR status IN ('inactive', 'departed')),
+    CONSTRAINT farmers_status_known CHECK (status IN ('onboarding', 'active', 'inactive', 'departed')),
+    CONSTRAINT farmers_balance_range CHECK (balance >= 0),
+    CONSTRAINT farmers_earned_balance_range CHECK (earned_balance >= 0),
+    CONSTRAINT farmers_stake_percentage_range CHECK (stake_percentage BETWEEN 0 AND 100),
+    CONSTRAINT farmers_harvest_after_blocks_range CHECK (harvest_after_blocks BETWEEN 1 AND 200),
+    CONSTRAINT farmers_last_planted_block_range CHECK (last_planted_block >= 0)
+);
+COMMENT ON TABLE farmers IS 'Farmers and their custodial wallets; a row is never deleted';
+COMMENT ON COLUMN farmers.id IS 'The farmer''s id';
+COMMENT ON COLUMN farmers.wallet_address IS 'Stellar address of the wallet (G...)';
+COMMENT ON COLUMN farmers.public_key IS 'Ed25519 public key of the wallet, 64 hexadecimal digits';
+COMMENT ON COLUMN farmers.sealed_seed IS
+'The wallet''s seed, sealed by the vault for this farmer, key, key version and network; null in sample rows only';
+COMMENT ON COLUMN farmers.key_version IS 'Version of the vault''s key that sealed the seed';
+COMMENT ON COLUMN farmers.balance IS 'KALE on the account as last seen on the ledger';
+COMMENT ON COLUMN farmers.stake_percentage IS 'Percentage of the balance staked in each block';
+COMMENT ON COLUMN farmers.harvest_after_blocks IS 'Harvest once the farm is this many blocks past the planted one';
+COMMENT ON COLUMN farmers.earned_balance IS 'Rewards booked so far';
+COMMENT ON COLUMN farmers.status IS
+'onboarding: the account is not yet on the ledger; active: farms; inactive: rests; departed: has left for good';
+COMMENT ON COLUMN farmers.request_id IS 'The creating request; a repeat of it returns this row';
+COMMENT ON COLUMN farmers.onboarding_batch IS 'The batch of accounts this one is or was created in';
+COMMENT ON COLUMN farmers.last_planted_block IS 'Highest block index with a confirmed plant; null: never planted';
+COMMENT ON COLUMN farmers.created_at IS 'When the farmer was created';
+COMMENT ON COLUMN farmers.updated_at IS 'When the row last changed';
+
+CREATE TRIGGER update_farmers_updated_at BEFORE UPDATE ON farmers
+FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+CREATE TRIGGER farmers_transition BEFORE UPDATE OF status ON farmers
+FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_transition();
+CREATE TRIGGER farmers_identity BEFORE UPDATE ON farmers
+FOR EACH ROW EXECUTE FUNCTION refuse_other_columns(
+    'balance', 'stake_percentage', 'harvest_after_blocks', 'earned_balance', 'status', 'onboarding_batch',
+    'last_planted_block', 'updated_at'
+);
+CREATE TRIGGER farmers_kept BEFORE DELETE OR TRUNCATE ON farmers
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE block_events (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    block_index bigint NOT NULL,
+    event_type text NOT NULL,
+    farmer_id uuid,
+    pooler_id text,
+    data jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT block_events_pkey PRIMARY KEY (id),
+    CONSTRAINT block_events_farmer_id_fkey FOREIGN KEY (farmer_id) REFERENCES farmers (id),
+    CONSTRAINT block_events_block_index_range CHECK (block_index >= 0),
+    CONSTRAINT block_events_event_type_known CHECK (event_type IN (
+        'detected', 'plant_requested', 'planted', 'plant_failed', 'work_complete', 'work_failed', 'harvested',
+        'harvest_lost', 'harvest_taken'
+    )),
+    CONSTRAINT block_events_detected_by CHECK (event_type <> 'detected' OR pooler_id IS NOT NULL)
+);
+COMMENT ON TABLE block_events IS 'The audit trail: what happened in each block, in order; rows are only ever added';
+COMMENT ON COLUMN block_events.id IS 'Order of recording';
+COMMENT ON COLUMN block_events.block_index IS 'The block it concerns';
+COMMENT ON COLUMN block_events.event_type IS
+'detected, plant_requested, planted, plant_failed, work_complete, work_failed, harvested, harvest_lost, harvest_taken';
+COMMENT ON COLUMN block_events.farmer_id IS 'The farmer it concerns, if it concerns one';
+COMMENT ON COLUMN block_events.pooler_id IS 'The pooler it came from or concerns, if any';
+COMMENT ON COLUMN block_events.data IS 'What else is known: ids, amounts, ledgers, transaction hashes, reasons';
+COMMENT ON COLUMN block_events.created_at IS 'When it was recorded';
+
+CREATE TRIGGER block_events_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON block_events
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE plant_requests (
+    request_id text NOT NULL,
+    pooler_id text NOT NULL,
+    block_index bigint NOT NULL,
+    requested_farmers bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT plant_requests_pkey PRIMARY KEY (request_id),
+    CONSTRAINT plant_requests_block_index_range CHECK (block_index >= 0),
+    CONSTRAINT plant_requests_requested_farmers_range CHECK (requested_farmers >= 0)
+);
+COMMENT ON TABLE plant_requests IS 'What poolers asked to have planted; a request id means the same request for ever';
+COMMENT ON COLUMN plant_requests.request_id IS 'Chosen by the pooler';
+COMMENT ON COLUMN plant_requests.pooler_id IS 'The pooler that asked';
+COMMENT ON COLUMN plant_requests.block_index IS 'The block to plant in';
+COMMENT ON COLUMN plant_requests.requested_farmers IS
+'How many farmers the pooler can search for; 0: every active one';
+COMMENT ON COLUMN plant_requests.created_at IS 'When it was stored';
+
+CREATE TRIGGER plant_requests_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON plant_requests
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE plant_transactions (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    block_index bigint NOT NULL,
+    farmer_id uuid NOT NULL,
+    wallet_address text NOT NULL,
+    pooler_id text NOT NULL,
+    stake_amount bigint NOT NULL,
+    transaction_hash text,
+    status text NOT NULL DEFAULT 'pending',
+    error_reason text,
+    error_message text,
+    ledger_sequence bigint,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    confirmed_at timestamptz,
+    CONSTRAINT plant_transactions_pkey PRIMARY KEY (id),
+    CONSTRAINT plant_transactions_farmer_id_fkey FOREIGN KEY (farmer_id) REFERENCES farmers (id),
+    CONSTRAINT plant_transactions_block_index_range CHECK (block_index >= 0),
+    CONSTRAINT plant_transactions_stake_amount_range CHECK (stake_amount >= 0),
+    CONSTRAINT plant_transactions_hash_form CHECK (transaction_hash ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT plant_transactions_status_known CHECK (status IN ('pending', 'confirmed', 'failed')),
+    CONSTRAINT plant_transactions_confirmed_where CHECK ((status = 'confirmed') = (ledger_sequence IS NOT NULL)),
+    CONSTRAINT plant_transactions_confirmed_when CHECK ((status = 'confirmed') = (confirmed_at IS NOT NULL)),
+    CONSTRAINT plant_transactions_failed_why CHECK ((status = 'failed') = (error_reason IS NOT NULL))
+);
+COMMENT ON TABLE plant_transactions IS
+'Plants: the intent to plant a farmer in a block, once, whatever attempts carry it out; final once not pending';
+COMMENT ON COLUMN plant_transactions.id IS 'The plant''s id';
+COMMENT ON COLUMN plant_transactions.block_index IS 'The block planted in';
+COMMENT ON COLUMN plant_transactions.farmer_id IS 'The farmer';
+COMMENT ON COLUMN plant_transactions.wallet_address IS 'The farmer''s address';
+COMMENT ON COLUMN plant_transactions.pooler_id IS 'The pooler that asked for it';
+COMMENT ON COLUMN plant_transactions.stake_amount IS 'The stake';
+COMMENT ON COLUMN plant_transactions.transaction_hash IS
+'Hash of the transaction that planted; null of a confirmed plant: found on the ledger, its transaction unknown';
+COMMENT ON COLUMN plant_transactions.status IS
+'pending; confirmed: the pail is on the ledger; failed: nothing is staked';
+COMMENT ON COLUMN plant_transactions.error_reason IS 'Why it failed, for programs';
+COMMENT ON COLUMN plant_transactions.error_message IS 'Why it failed, for people';
+COMMENT ON COLUMN plant_transactions.ledger_sequence IS 'The ledger that applied it';
+COMMENT ON COLUMN plant_transactions.created_at IS 'When the intent was stored';
+COMMENT ON COLUMN plant_transactions.confirmed_at IS 'When the confirmation was stored';
+
+CREATE TRIGGER plant_transactions_transition BEFORE UPDATE OF status ON plant_transactions
+FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_transition();
+CREATE TRIGGER plant_transactions_final BEFORE UPDATE ON plant_transactions
+FOR EACH ROW WHEN (old.status <> 'pending') EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER plant_transactions_identity BEFORE UPDATE ON plant_transactions
+FOR EACH ROW EXECUTE FUNCTION refuse_other_columns(
+    'transaction_hash', 'status', 'error_reason', 'error_message', 'ledger_sequence', 'confirmed_at'
+);
+CREATE TRIGGER plant_transactions_kept BEFORE DELETE OR TRUNCATE ON plant_transactions
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE plant_request_plants (
+    request_id text NOT NULL,
+    plant_id uuid NOT NULL,
+    number integer,
+    CONSTRAINT plant_request_plants_pkey PRIMARY KEY (request_id, plant_id),
+    CONSTRAINT plant_request_plants_request_id_fkey FOREIGN KEY (request_id) REFERENCES plant_requests (request_id),
+    CONSTRAINT plant_request_plants_plant_id_fkey FOREIGN KEY (plant_id) REFERENCES plant_transactions (id),
+    CONSTRAINT plant_request_plants_number_key UNIQUE (request_id, number),
+    CONSTRAINT plant_request_plants_number_range CHECK (number >= 1)
+);
+COMMENT ON TABLE plant_request_plants IS 'The plants that answer a request, fixed when the request is stored';
+COMMENT ON COLUMN plant_request_plants.request_id IS 'The request';
+COMMENT ON COLUMN plant_request_plants.plant_id IS 'The plant';
+COMMENT ON COLUMN plant_request_plants.number IS
+'Position among the request''s final plants, from 1 without gaps; null while the plant is pending';
+
+CREATE TRIGGER plant_request_plants_final BEFORE UPDATE ON plant_request_plants
+FOR EACH ROW WHEN (old.number IS NOT NULL) EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER plant_request_plants_identity BEFORE UPDATE ON plant_request_plants
+FOR EACH ROW EXECUTE FUNCTION refuse_other_columns('number');
+CREATE TRIGGER plant_request_plants_kept BEFORE DELETE OR TRUNCATE ON plant_request_plants
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE work_results (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    report_id text,
+    block_index bigint NOT NULL,
+    farmer_id uuid NOT NULL,
+    wallet_address text NOT NULL,
+    pooler_id text NOT NULL,
+    work_hash text,
+    nonce numeric(20, 0),
+    zeros smallint,
+    gap bigint,
+    transaction_hash text,
+    ledger_sequence bigint,
+    status text NOT NULL DEFAULT 'pending',
+    error_reason text,
+    error_message text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    CONSTRAINT work_results_pkey PRIMARY KEY (id),
+    CONSTRAINT work_results_report_id_key UNIQUE (report_id),
+    CONSTRAINT work_results_farmer_id_fkey FOREIGN KEY (farmer_id) REFERENCES farmers (id),
+    CONSTRAINT work_results_block_index_range CHECK (block_index >= 0),
+    CONSTRAINT work_results_work_hash_form CHECK (work_hash ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT work_results_hash_form CHECK (transaction_hash ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT work_results_nonce_range CHECK (nonce BETWEEN 0 AND 18446744073709551615),
+    CONSTRAINT work_results_zeros_range CHECK (zeros BETWEEN 0 AND 64),
+    CONSTRAINT work_results_gap_range CHECK (gap >= 0),
+    CONSTRAINT work_results_status_known CHECK (
+        status IN ('pending', 'success', 'unverified', 'failed', 'timeout')
+    ),
+    CONSTRAINT work_results_hash_given CHECK (
+        work_hash IS NOT NULL OR status NOT IN ('pending', 'success', 'unverified')
+    ),
+    CONSTRAINT work_results_failed_why CHECK ((status IN ('failed', 'timeout')) = (error_reason IS NOT NULL)),
+    CONSTRAINT work_results_completed_when CHECK (
+        (status IN ('pending', 'unverified')) = (completed_at IS NULL)
+    )
+);
+COMMENT ON TABLE work_results IS
+'What came of the work for a farmer in a block: one row for each pooler that reported it; the best success stays';
+COMMENT ON COLUMN work_results.id IS 'The result''s id';
+COMMENT ON COLUMN work_results.report_id IS 'The report it came by; null for the backend''s own work';
+COMMENT ON COLUMN work_results.block_index IS 'The block worked in';
+COMMENT ON COLUMN work_results.farmer_id IS 'The farmer';
+COMMENT ON COLUMN work_results.wallet_address IS 'The farmer''s address';
+COMMENT ON COLUMN work_results.pooler_id IS 'The pooler that reported it; ''backend'' for the backend''s own work';
+COMMENT ON COLUMN work_results.work_hash IS 'The hash submitted, 64 hexadecimal digits';
+COMMENT ON COLUMN work_results.nonce IS 'The nonce behind the hash, an unsigned 64-bit number';
+COMMENT ON COLUMN work_results.zeros IS 'Leading zero nibbles of the hash';
+COMMENT ON COLUMN work_results.gap IS 'Ledgers from plant to work, as the contract returned it';
+COMMENT ON COLUMN work_results.transaction_hash IS 'Hash of the transaction that submitted the work';
+COMMENT ON COLUMN work_results.ledger_sequence IS 'The ledger that applied it';
+COMMENT ON COLUMN work_results.status IS
+'pending: being submitted; success: its hash was checked; unverified: waits for the pail to show it; failed; timeout';
+COMMENT ON COLUMN work_results.error_reason IS 'Why it failed, for programs';
+COMMENT ON COLUMN work_results.error_message IS 'Why it failed, for people';
+COMMENT ON COLUMN work_results.created_at IS 'When the first result of this row was stored';
+COMMENT ON COLUMN work_results.completed_at IS 'When the present status was reached; null while pending or unverified';
+
+CREATE FUNCTION keep_better_work() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.status <> 'success' OR coalesce(NEW.zeros, 0) < coalesce(OLD.zeros, 0) THEN
+        RAISE EXCEPTION 'successful work % of % zeros is replaced by better work only', OLD.id, OLD.zeros
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION keep_better_work() IS 'Refuses to replace a successful work result by anything worse';
+
+CREATE TRIGGER work_results_transition BEFORE UPDATE OF status ON work_results
+FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_transition();
+CREATE TRIGGER work_results_better BEFORE UPDATE ON work_results
+FOR EACH ROW WHEN (old.status = 'success') EXECUTE FUNCTION keep_better_work();
+CREATE TRIGGER work_results_identity BEFORE UPDATE ON work_results
+FOR EACH ROW EXECUTE FUNCTION refuse_other_columns(
+    'report_id', 'work_hash', 'nonce', 'zeros', 'gap', 'transaction_hash', 'ledger_sequence', 'status', 'error_reason',
+    'error_message', 'completed_at'
+);
+CREATE TRIGGER work_results_kept BEFORE DELETE OR TRUNCATE ON work_results
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE harvest_transactions (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    block_index bigint NOT NULL,
+    farmer_id uuid NOT NULL,
+    wallet_address text NOT NULL,
+    stake_amount bigint NOT NULL,
+    reward_amount bigint,
+    planted_ledger bigint NOT NULL,
+    live_until bigint,
+    transaction_hash text,
+    ledger_sequence bigint,
+    status text NOT NULL DEFAULT 'pending',
+    error_reason text,
+    error_message text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    confirmed_at timestamptz,
+    CONSTRAINT harvest_transactions_pkey PRIMARY KEY (id),
+    CONSTRAINT harvest_transactions_farmer_id_fkey FOREIGN KEY (farmer_id) REFERENCES farmers (id),
+    CONSTRAINT harvest_transactions_block_index_range CHECK (block_index >= 0),
+    CONSTRAINT harvest_transactions_stake_amount_range CHECK (stake_amount >= 0),
+    CONSTRAINT harvest_transactions_reward_amount_range CHECK (reward_amount >= 0),
+    CONSTRAINT harvest_transactions_hash_form CHECK (transaction_hash ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT harvest_transactions_status_known CHECK (status IN ('pending', 'confirmed', 'failed', 'lost')),
+    CONSTRAINT harvest_transactions_confirmed_what CHECK ((status = 'confirmed') = (reward_amount IS NOT NULL)),
+    CONSTRAINT harvest_transactions_confirmed_by CHECK ((status = 'confirmed') = (transaction_hash IS NOT NULL)),
+    CONSTRAINT harvest_transactions_confirmed_where CHECK ((status = 'confirmed') = (ledger_sequence IS NOT NULL)),
+    CONSTRAINT harvest_transactions_confirmed_when CHECK ((status = 'confirmed') = (confirmed_at IS NOT NULL)),
+    CONSTRAINT harvest_transactions_failed_why CHECK ((status IN ('failed', 'lost')) = (error_reason IS NOT NULL))
+);
+COMMENT ON TABLE harvest_transactions IS
+'Harvests: the intent to harvest a pail, stored when its plant is confirmed; final once not pending';
+COMMENT ON COLUMN harvest_transactions.id IS 'The harvest''s id';
+COMMENT ON COLUMN harvest_transactions.block_index IS 'The block that was planted';
+COMMENT ON COLUMN harvest_transactions.farmer_id IS 'The farmer';
+COMMENT ON COLUMN harvest_transactions.wallet_address IS 'The farmer''s address';
+COMMENT ON COLUMN harvest_transactions.stake_amount IS 'The stake in the pail';
+COMMENT ON COLUMN harvest_transactions.reward_amount IS 'The reward, as the contract returned it; without the stake';
+COMMENT ON COLUMN harvest_transactions.planted_ledger IS 'The ledger that planted the pail';
+COMMENT ON COLUMN harvest_transactions.live_until IS 'The last ledger in which the pail lives; null until it was read';
+COMMENT ON COLUMN harvest_transactions.transaction_hash IS 'Hash of the transaction that harvested';
+COMMENT ON COLUMN harvest_transactions.ledger_sequence IS 'The ledger that applied it';
+COMMENT ON COLUMN harvest_transactions.status IS
+'pending; confirmed: reward and stake are on the account; failed: someone else harvested it for the farmer; lost';
+COMMENT ON COLUMN harvest_transactions.error_reason IS 'Why it failed or was lost, for programs';
+COMMENT ON COLUMN harvest_transactions.error_message IS 'Why it failed or was lost, for people';
+COMMENT ON COLUMN harvest_transactions.created_at IS 'When the intent was stored';
+COMMENT ON COLUMN harvest_transactions.confirmed_at IS 'When the confirmation was stored';
+
+CREATE TRIGGER harvest_transactions_transition BEFORE UPDATE OF status ON harvest_transactions
+FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_transition();
+CREATE TRIGGER harvest_transactions_final BEFORE UPDATE ON harvest_transactions
+FOR EACH ROW WHEN (old.status <> 'pending') EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER harvest_transactions_identity BEFORE UPDATE ON harvest_transactions
+FOR EACH ROW EXECUTE FUNCTION refuse_other_columns(
+    'reward_amount', 'live_until', 'transaction_hash', 'ledger_sequence', 'status', 'error_reason', 'error_message',
+    'confirmed_at'
+);
+CREATE TRIGGER harvest_transactions_kept BEFORE DELETE OR TRUNCATE ON harvest_transactions
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE attempts (
+    hash bytea NOT NULL,
+    inner_hash bytea,
+    kind text NOT NULL,
+    intent_id uuid NOT NULL,
+    source_account text NOT NULL,
+    source_sequence bigint NOT NULL,
+    envelope text NOT NULL,
+    max_ledger bigint NOT NULL,
+    created_ledger bigint NOT NULL,
+    status text NOT NULL DEFAULT 'open',
+    result_code text,
+    result_ledger bigint,
+    fee_charged bigint,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    CONSTRAINT attempts_pkey PRIMARY KEY (hash),
+    CONSTRAINT attempts_hash_length CHECK (octet_length(hash) = 32),
+    CONSTRAINT attempts_inner_hash_length CHECK (octet_length(inner_hash) = 32),
+    CONSTRAINT attempts_kind_known CHECK (kind IN ('plant', 'work', 'harvest', 'onboarding', 'channels')),
+    CONSTRAINT attempts_source_account_form CHECK (source_account ~ '^G[A-Z2-7]{55}$'),
+    CONSTRAINT attempts_source_sequence_range CHECK (source_sequence > 0),
+    CONSTRAINT attempts_envelope_given CHECK (envelope <> ''),
+    CONSTRAINT attempts_status_known CHECK (status IN ('open', 'succeeded', 'failed', 'expired')),
+    CONSTRAINT attempts_ended_when CHECK ((status = 'open') = (ended_at IS NULL)),
+    CONSTRAINT attempts_ended_where CHECK ((status = 'open') = (result_ledger IS NULL)),
+    CONSTRAINT attempts_expiry_proven CHECK (status <> 'expired' OR result_ledger >= max_ledger),
+    CONSTRAINT attempts_fee_charged_range CHECK (fee_charged >= 0)
+);
+COMMENT ON TABLE attempts IS
+'Signed transactions, stored before they are first sent and kept for ever; an end is proven by a ledger and final';
+COMMENT ON COLUMN attempts.hash IS 'Hash of the transaction as the ledger knows it (the fee bump''s, if there is one)';
+COMMENT ON COLUMN attempts.inner_hash IS 'Hash of the inner transaction of a fee bump';
+COMMENT ON COLUMN attempts.kind IS 'What it does: plant, work, harvest, onboarding or channels';
+COMMENT ON COLUMN attempts.intent_id IS
+'What it carries out: the id of a plant, work result or harvest; for onboarding and channels that of the batch';
+COMMENT ON COLUMN attempts.source_account IS 'The address whose sequence number it uses';
+COMMENT ON COLUMN attempts.source_sequence IS 'That sequence number';
+COMMENT ON COLUMN attempts.envelope IS 'The signed envelope, base64; the same bytes are sent until the end is proven';
+COMMENT ON COLUMN attempts.max_ledger IS 'The first ledger that can no longer take it';
+COMMENT ON COLUMN attempts.created_ledger IS 'The last ledger closed when it was stored';
+COMMENT ON COLUMN attempts.status IS 'open; succeeded or failed: a ledger applied it; expired: none did and none can';
+COMMENT ON COLUMN attempts.result_code IS 'The result code of the (inner) transaction';
+COMMENT ON COLUMN attempts.result_ledger IS 'The ledger that applied it, or the closed one that proves it expired';
+COMMENT ON COLUMN attempts.fee_charged IS 'Stroops of XLM taken from the fee account';
+COMMENT ON COLUMN attempts.created_at IS 'When it was stored';
+COMMENT ON COLUMN attempts.ended_at IS 'When its end was stored';
+
+CREATE TRIGGER attempts_begin_open BEFORE INSERT ON attempts
+FOR EACH ROW WHEN (new.status <> 'open') EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER attempts_transition BEFORE UPDATE OF status ON attempts
+FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_transition();
+CREATE TRIGGER attempts_final BEFORE UPDATE ON attempts
+FOR EACH ROW WHEN (old.status <> 'open') EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER attempts_identity BEFORE UPDATE ON attempts
+FOR EACH ROW EXECUTE FUNCTION refuse_other_columns(
+    'status', 'result_code', 'result_ledger', 'fee_charged', 'ended_at'
+);
+CREATE TRIGGER attempts_kept BEFORE DELETE OR TRUNCATE ON attempts
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- From 002_indexes.sql
+-- Indexes: unique ones keep promises, the others keep queries as fast with a million rows as with a hundred.
+
+CREATE INDEX idx_farmers_status ON farmers (status);
+CREATE INDEX idx_farmers_page ON farmers (created_at, id);
+CREATE INDEX idx_farmers_longest_unplanted ON farmers (last_planted_block ASC NULLS FIRST, created_at, id)
+WHERE status = 'active';
+CREATE INDEX idx_farmers_onboarding_batch ON farmers (onboarding_batch) WHERE status = 'onboarding';
+
+CREATE INDEX idx_block_events_block_index ON block_events (block_index);
+-- A pooler detects a block once.
+CREATE UNIQUE INDEX idx_block_events_detected ON block_events (block_index, pooler_id) WHERE event_type = 'detected';
+
+-- A farmer is planted once in a block.
+CREATE UNIQUE INDEX idx_plant_transactions_block_farmer ON plant_transactions (block_index, farmer_id);
+CREATE INDEX idx_plant_transactions_pending ON plant_transactions (created_at) WHERE status = 'pending';
+CREATE INDEX idx_plant_request_plants_plant ON plant_request_plants (plant_id);
+
+-- A pooler has one result for a farmer in a block.
+CREATE UNIQUE INDEX idx_work_results_block_farmer ON work_results (block_index, farmer_id, pooler_id);
+CREATE INDEX idx_work_results_unverified ON work_results (created_at) WHERE status = 'unverified';
+
+CREATE INDEX idx_harvest_transactions_farmer ON harvest_transactions (farmer_id, created_at);
+-- A pail is harvested once.
+CREATE UNIQUE INDEX idx_harvest_transactions_block_farmer ON harvest_transactions (block_index, farmer_id);
+CREATE INDEX idx_harvest_transactions_pending ON harvest_transactions (created_at) WHERE status = 'pending';
+CREATE INDEX idx_harvest_transactions_stakes ON harvest_transactions (farmer_id, status) INCLUDE (stake_amount)
+WHERE status IN ('pending', 'lost');
+
+-- One open attempt and one success for an intent; one transaction in flight for a source; a sequence number used once.
+CREATE UNIQUE INDEX idx_attempts_open_intent ON attempts (kind, intent_id) WHERE status = 'open';
+CREATE UNIQUE INDEX idx_attempts_succeeded_intent ON attempts (kind, intent_id) WHERE status = 'succeeded';
+CREATE UNIQUE INDEX idx_attempts_open_source ON attempts (source_account) WHERE status = 'open';
+CREATE UNIQUE INDEX idx_attempts_live_sequence ON attempts (source_account, source_sequence)
+WHERE status IN ('open', 'succeeded');
+CREATE INDEX idx_attempts_intent ON attempts (intent_id);
