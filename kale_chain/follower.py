@@ -1,7 +1,7 @@
 """Every closed ledger once, whatever the RPC does in between."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from kale_chain.answers import LedgerTransaction, LedgerUpdate
 from kale_chain.errors import RpcError, RpcRateLimitedError
@@ -20,15 +20,18 @@ TOLERATED_LAG = 3
 
 
 class LedgerFollower:
-    """Follows the ledger through one RPC, asking every `poll_seconds`.
+    """Follows the ledger through one RPC, asking every `poll_seconds`; `sleep` is how it waits.
 
     Attributes:
         last_error: The fault of the latest try, or None if it went well.
         lag: Ledgers the RPC is behind what has already been seen; 0 if it is not.
     """
 
-    def __init__(self, rpc: StellarRpc, *, poll_seconds: float) -> None:
+    def __init__(
+        self, rpc: StellarRpc, *, poll_seconds: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._rpc = rpc
+        self._sleep = sleep
         self._poll_seconds = poll_seconds
         self.last_error: RpcError | None = None
         self.lag = 0
@@ -52,11 +55,11 @@ class LedgerFollower:
             except RpcError as error:
                 self.last_error = error
                 failures += 1
-                await asyncio.sleep(self._pause(error, failures))
+                await self._sleep(self._pause(error, failures))
                 continue
             self.last_error, failures = None, 0
             if update is None:
-                await asyncio.sleep(self._poll_seconds)
+                await self._sleep(self._poll_seconds)
                 continue
             after = update.last.sequence
             yield update

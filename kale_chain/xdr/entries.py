@@ -78,14 +78,21 @@ def _contract_value(data_xdr: str) -> stellar_xdr.SCVal:
     return data.val
 
 
+def _native(value: stellar_xdr.SCVal) -> Native:
+    try:
+        return scval.to_native(value)
+    except TypeError:
+        # A map by lists, which a dict cannot be. Other contracts may hold one; the pool reads none.
+        return value
+
+
 def _key_name(key: Native) -> str:
     return str(key[0]) if isinstance(key, list) and len(key) == 1 else str(key)
 
 
 def _storage(instance: stellar_xdr.SCContractInstance) -> dict[str, Native]:
     entries = instance.storage.sc_map if instance.storage else []
-    # A key or value the library cannot turn into Python stays what it is; the pool reads none of them.
-    return {_key_name(scval.to_native(entry.key)): scval.to_native(entry.val) for entry in entries}
+    return {_key_name(_native(entry.key)): _native(entry.val) for entry in entries}
 
 
 def _read_instance(data_xdr: str) -> Instance:
