@@ -1,6 +1,6 @@
 """The farm and its farmers as the ledger shows them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kale_chain.errors import FarmMissingError
 from kale_chain.model import Account, Block, Farm, FarmIdentity, PailEntry
@@ -52,12 +52,17 @@ class FarmReader:
 
     async def pails(self, pails: Sequence[tuple[str, int]]) -> dict[tuple[str, int], PailEntry]:
         """The pails of (farmer, block index) that exist."""
+        return (await self.dated_pails(pails))[1]
+
+    async def dated_pails(self, pails: Sequence[tuple[str, int]]) -> tuple[int, dict[tuple[str, int], PailEntry]]:
+        """The latest closed ledger when they were read (0 if none was asked for), and the pails that exist."""
         by_key = {keys.pail(self._identity.farm_id, farmer, index).to_xdr(): (farmer, index) for farmer, index in pails}
         entries = await self._existing(by_key)
-        return {
+        found = {
             by_key[key]: PailEntry(read_pail(entry.data_xdr), entry.live_until or 0)
             for key, entry in entries.found.items()
         }
+        return entries.ledger, found
 
     async def balances(self, addresses: Iterable[str]) -> dict[str, int]:
         """KALE in stroops of the accounts that have a trustline."""
@@ -71,7 +76,7 @@ class FarmReader:
         entries = await self._existing(by_key)
         return {by_key[key]: read_account(entry.data_xdr) for key, entry in entries.found.items()}
 
-    async def _existing(self, by_key: dict[str, object] | dict[str, str] | dict[str, tuple[str, int]]) -> Entries:
+    async def _existing(self, by_key: Mapping[str, object]) -> Entries:
         return await self._rpc.entries(list(by_key)) if by_key else Entries(0, {})
 
     def _farm(self, entries: Entries) -> Farm:

@@ -63,12 +63,15 @@ class Instance:
     def asset(self) -> tuple[str, str] | None:
         """Code and issuer (G…) of the classic asset this contract stands for; None for others and for XLM."""
         info = self.storage.get(_ASSET_INFO)
-        if not self.is_asset or not isinstance(info, list) or len(info) != 2:  # noqa: PLR2004  (variant, value)
+        if not self.is_asset or not isinstance(info, list) or len(info) == 1:
             return None
-        value = info[1]
-        raw_code, issuer = value["asset_code"], StrKey.encode_ed25519_public_key(value["issuer"])
-        text = raw_code.decode("ascii") if isinstance(raw_code, bytes) else str(raw_code)
-        return text.rstrip("\0"), issuer
+        return decoded("an asset's contract", lambda: _asset(*info))
+
+
+def _asset(_kind: Native, fields: Native) -> tuple[str, str]:
+    raw_code = fields["asset_code"]
+    code = raw_code.decode("ascii") if isinstance(raw_code, bytes) else str(raw_code)
+    return code.rstrip("\0"), StrKey.encode_ed25519_public_key(fields["issuer"])
 
 
 def _contract_value(data_xdr: str) -> stellar_xdr.SCVal:
