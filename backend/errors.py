@@ -175,9 +175,9 @@ class SealedSeedError(VaultError):
 
     reason = "KEY_UNAVAILABLE"
 
-    def __init__(self, farmer_id: object) -> None:
+    def __init__(self, farmer_id: object, problem: str = "it does not open with the key in KEY_FILE") -> None:
         self.farmer_id = str(farmer_id)
-        super().__init__(f"the sealed seed of farmer {farmer_id} does not open with the key in KEY_FILE")
+        super().__init__(f"the sealed seed of farmer {farmer_id} cannot be used: {problem}")
 
 
 class StoreConflictError(BackendError):

@@ -103,6 +103,7 @@ CREATE TABLE farmers (
     CONSTRAINT farmers_wallet_address_form CHECK (wallet_address ~ '^G[A-Z2-7]{55}$'),
     CONSTRAINT farmers_public_key_form CHECK (public_key ~ '^[0-9a-f]{64}$'),
     CONSTRAINT farmers_seed_has_version CHECK ((sealed_seed IS NULL) = (key_version IS NULL)),
+    CONSTRAINT farmers_key_version_range CHECK (key_version >= 1),
     CONSTRAINT farmers_farming_needs_seed CHECK (sealed_seed IS NOT NULL OR status IN ('inactive', 'departed')),
     CONSTRAINT farmers_status_known CHECK (status IN ('onboarding', 'active', 'inactive', 'departed')),
     CONSTRAINT farmers_balance_range CHECK (balance >= 0),

@@ -1,0 +1,146 @@
+"""The backend's settings: environment variables, then a `.env` file. `backend/.env.example` explains each.
+
+Whatever is missing or malformed raises kale_common's ConfigError: one line that names the variables and never a secret.
+"""
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from kale_chain.errors import InvalidSecretError
+from kale_chain.tx import Signer
+from kale_common.errors import ConfigError
+from kale_common.settings import HttpUrl, LogLevel, Network, Port, ServiceSettings, SharedSettings, load, secret_from
+
+ENV_FILE = Path(".env")
+_DATABASE_FORM = "write postgresql://user:password@host:port/database"
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    """Accepts PostgreSQL URLs; never repeats the value, which holds a password."""
+    try:
+        parts = urlsplit(value.get_secret_value())
+        usable = parts.scheme in {"postgresql", "postgres"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"is not a PostgreSQL URL; {_DATABASE_FORM}")
+    if not parts.path.strip("/"):
+        raise ValueError(f"names no database; {_DATABASE_FORM}")
+    return value
+
+
+class DatabaseSettings(SharedSettings):
+    """What it takes to reach and migrate the database.
+
+    Attributes:
+        database_url: postgresql://user:password@host:port/database.
+        db_max_connections: Connections the backend opens at most.
+        stellar_network: mainnet, testnet or local; sample rows are refused on mainnet.
+        log_level: debug, info, warning or error.
+    """
+
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)]
+    db_max_connections: Annotated[int, Field(ge=2, le=1000)] = 20
+    stellar_network: Network = "testnet"
+    log_level: LogLevel = "info"
+
+    def secrets(self) -> list[str]:
+        """Texts that must never be logged."""
+        password = urlsplit(self.database_url.get_secret_value()).password
+        return [] if password is None else [password, unquote(password)]
+
+
+class KeySettings(SharedSettings):
+    """Where the sealing key is.
+
+    Attributes:
+        key_file: File of 32 random bytes that seals the farmers' seeds; `kale-backend key create` makes it.
+    """
+
+    key_file: Path
+
+
+class Settings(ServiceSettings, DatabaseSettings, KeySettings):
+    """Everything `kale-backend run` needs.
+
+    Attributes:
+        master_wallet_address: The account that pays fees and sponsors farmers' accounts.
+        master_wallet_secret: Its secret key (S…), unless it is in a file.
+        master_wallet_secret_file: A file with that secret key, readable by its owner only.
+        stellar_horizon_url: Accepted as in the plan; everything is read through STELLAR_RPC_URL.
+        port: The gRPC port; 0 lets the system choose.
+        http_port: The port of the JSON routes; 0 lets the system choose.
+        harvest_interval_seconds: Upper bound between two looks for due harvests; a new block looks at once.
+        harvest_channels: Channel accounts for harvests and the backstop: transactions in one ledger.
+        pooler_api_url: The pooler's JSON routes, shown in the status.
+    """
+
+    master_wallet_address: str
+    master_wallet_secret: SecretStr | None = None
+    master_wallet_secret_file: Path | None = None
+    stellar_horizon_url: HttpUrl | None = None
+    port: Port = 3000
+    http_port: Port = 8000
+    harvest_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    harvest_channels: Annotated[int, Field(ge=1, le=100)] = 20
+    pooler_api_url: HttpUrl = "http://localhost:3001"
+
+    def master(self) -> Signer:
+        """The master account's signer.
+
+        Raises:
+            ConfigError: its secret is missing, unreadable, malformed or not that of MASTER_WALLET_ADDRESS.
+        """
+        secret = self._master_secret()
+        name = "MASTER_WALLET_SECRET" if self.master_wallet_secret_file is None else "MASTER_WALLET_SECRET_FILE"
+        try:
+            signer = Signer.from_secret(secret.get_secret_value())
+        except InvalidSecretError:
+            raise ConfigError(name, "is not a Stellar secret key (S and 55 more characters)") from None
+        if signer.address != self.master_wallet_address:
+            raise ConfigError(
+                name, f"is the secret of {signer.address}, not of MASTER_WALLET_ADDRESS {self.master_wallet_address}"
+            )
+        return signer
+
+    def secrets(self) -> list[str]:
+        """Texts that must never be logged."""
+        return [self._master_secret().get_secret_value(), *super().secrets()]
+
+    def _master_secret(self) -> SecretStr:
+        secret = secret_from("MASTER_WALLET_SECRET", self.master_wallet_secret, self.master_wallet_secret_file)
+        if secret is None:
+            raise ConfigError("MASTER_WALLET_SECRET", "is not set; set it or MASTER_WALLET_SECRET_FILE")
+        return secret
+
+
+def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
+    """The settings of `kale-backend run`, complete and with a master secret that fits its address.
+
+    Raises:
+        ConfigError: a variable is missing or malformed.
+    """
+    settings = load(Settings, env_file)
+    settings.master()
+    return settings
+
+
+def load_database_settings(env_file: Path | None = ENV_FILE) -> DatabaseSettings:
+    """The settings of `kale-backend migrate`.
+
+    Raises:
+        ConfigError: a variable is missing or malformed.
+    """
+    return load(DatabaseSettings, env_file)
+
+
+def load_key_settings(env_file: Path | None = ENV_FILE) -> KeySettings:
+    """The settings of `kale-backend key create`.
+
+    Raises:
+        ConfigError: KEY_FILE is missing.
+    """
+    return load(KeySettings, env_file)
