@@ -75,7 +75,7 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
         http_port: The port of the JSON routes; 0 lets the system choose.
         harvest_interval_seconds: Upper bound between two looks for due harvests; a new block looks at once.
         harvest_channels: Channel accounts for harvests and the backstop: transactions in one ledger.
-        pooler_api_url: The pooler's JSON routes, shown in the status.
+        pooler_api_url: Accepted as in the plan; poolers call the backend, which needs no address of theirs.
     """
 
     master_wallet_address: str

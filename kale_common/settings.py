@@ -67,9 +67,16 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 LoopbackAddress = Annotated[str, AfterValidator(_loopback)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+Network = Annotated[Literal["mainnet", "testnet", "local"], BeforeValidator(_lower)]
 
 
-class ServiceSettings(BaseSettings):
+class SharedSettings(BaseSettings):
+    """How every set of settings is read: unknown names are others' business, an empty value is none."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+
+class ServiceSettings(SharedSettings):
     """Settings of every service of the pool.
 
     Attributes:
@@ -82,11 +89,9 @@ class ServiceSettings(BaseSettings):
         ledger_poll_ms: How often the RPC is asked for the last closed ledger.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
-
     log_level: LogLevel = "info"
     bind_address: LoopbackAddress = "127.0.0.1"
-    stellar_network: Annotated[Literal["mainnet", "testnet", "local"], BeforeValidator(_lower)] = "testnet"
+    stellar_network: Network = "testnet"
     stellar_rpc_url: HttpUrl
     stellar_network_passphrase: Annotated[str, Field(min_length=1)]
     kale_contract_id: Annotated[str, Field(min_length=1)]
