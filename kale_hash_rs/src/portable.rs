@@ -100,3 +100,19 @@ pub fn scan(message: &Message, span: Span, sink: &mut dyn Sink) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::work_hash;
+    use crate::message::Message;
+
+    proptest! {
+        #[test]
+        fn the_oracle_agrees_with_the_sha3_crate(block_index: u32, entropy: [u8; 32], farmer: [u8; 32], nonce: u64) {
+            let message = Message { block_index, entropy, farmer };
+            prop_assert_eq!(work_hash(&message, nonce), message.work_hash(nonce));
+        }
+    }
+}

@@ -13,3 +13,19 @@ pub fn count_zeros(digest: &[u8; 32]) -> u32 {
     }
     zeros
 }
+
+#[cfg(test)]
+mod tests {
+    use super::count_zeros;
+
+    #[test]
+    fn nibbles_are_counted_up_to_the_first_that_is_not_zero() {
+        assert_eq!(count_zeros(&[0; 32]), 64);
+        assert_eq!(count_zeros(&[0xff; 32]), 0);
+        for zeros in 0..64 {
+            let mut digest = [0; 32];
+            digest[zeros / 2] = if zeros % 2 == 0 { 0x10 } else { 0x01 };
+            assert_eq!(count_zeros(&digest) as usize, zeros);
+        }
+    }
+}

@@ -9,6 +9,8 @@ mod engine;
 mod job;
 mod progress;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 pub use engine::{Engine, MAX_THREADS, Stats};
 pub use job::{Criteria, Event, Find, JobRequest, JobState, NONCES};

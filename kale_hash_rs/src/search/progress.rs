@@ -22,18 +22,24 @@ impl Claim {
         self.span.length()
     }
 
+    /// What judges the offers of a kernel for this piece.
+    pub fn leader(&self) -> Leader<'_> {
+        Leader { claim: self, best: self.best }
+    }
+
     /// Hashes the piece and returns its best find, if that comes before what the job had when the piece was claimed.
     pub fn hash(&self, kernel: Kernel) -> Option<Find> {
-        let mut leader = Leader { claim: self, best: self.best };
+        let mut leader = self.leader();
         kernel.scan(&self.message, self.span, &mut leader);
         leader.best.filter(|best| self.best != Some(*best))
     }
 }
 
 /// Keeps the best find. What a kernel offers counts only once another implementation has hashed it.
-struct Leader<'a> {
+pub struct Leader<'a> {
     claim: &'a Claim,
-    best: Option<Find>,
+    /// The best find so far, the job's own before any other.
+    pub best: Option<Find>,
 }
 
 impl Sink for Leader<'_> {
