@@ -25,6 +25,7 @@ class FailureReason(StrEnum):
     INTERNAL = "internal"
     FARMER_UNKNOWN = "farmer_unknown"
     NOT_PLANTED = "not_planted"
+    INVALID_REQUEST = "invalid_request"
 
 
 @dataclass(frozen=True, slots=True)

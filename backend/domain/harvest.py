@@ -8,7 +8,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from backend.domain.failure import Failure, FailureReason
-from kale_chain.model import Pail, PailEntry
+from kale_chain.model import BLOCK_SECONDS, Pail, PailEntry
+
+_BACKSTOP_FIRST_SECONDS = BLOCK_SECONDS * 6 // 10
 
 
 class HarvestState(StrEnum):
@@ -88,3 +90,8 @@ def never_worked(pail: Pail) -> bool:
 def taken() -> Failure:
     """What is stored when someone else harvested a pail; its reward and stake went to the farmer."""
     return Failure(FailureReason.CONTRACT_REFUSED, "someone else harvested the pail; the farmer was paid by the farm")
+
+
+def lendable(channels: int, *, block_age_seconds: int) -> int:
+    """How many channel accounts harvests may use: late in a block half of them are kept for the backstop."""
+    return channels if block_age_seconds < _BACKSTOP_FIRST_SECONDS else channels // 2

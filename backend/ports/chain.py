@@ -60,6 +60,9 @@ class LedgerFeed(Protocol):
     async def last(self) -> Ledger:
         """The last closed ledger."""
 
+    async def readable_after(self, after: int) -> int:
+        """`after`, or the ledger before the oldest that can still be read, if that is later."""
+
     def updates(self, after: int) -> AsyncIterator[ClosedLedgers]:
         """Every ledger after `after` exactly once, for ever; outages only delay it."""
 
@@ -97,7 +100,8 @@ class TransactionFactory(Protocol):
     """Builds and signs; contract calls are fee-bumped by the master account. Pure but for the keys it holds.
 
     `sequence` is the sequence number the transaction uses (the source's last one plus 1); `max_ledger` is the first
-    ledger that cannot take it.
+    ledger that cannot take it; `shortfalls` counts how often the call has failed for want of resources, and makes it
+    offer more.
     """
 
     @property
@@ -109,17 +113,33 @@ class TransactionFactory(Protocol):
         """Addresses of the channel accounts."""
 
     def plant(
-        self, key: FarmerKey, *, stake: int, block_index: int, sequence: int, max_ledger: int
+        self, key: FarmerKey, *, stake: int, block_index: int, sequence: int, max_ledger: int, shortfalls: int = 0
     ) -> SignedTransaction:
         """A farmer's plant, its own source. Raises SealedSeedError if the farmer's seed does not open."""
 
     def work(
-        self, channel: str, *, farmer: str, block_index: int, digest: bytes, nonce: int, sequence: int, max_ledger: int
+        self,
+        channel: str,
+        *,
+        farmer: str,
+        block_index: int,
+        digest: bytes,
+        nonce: int,
+        sequence: int,
+        max_ledger: int,
+        shortfalls: int = 0,
     ) -> SignedTransaction:
         """Work for a farmer through a channel account."""
 
     def harvest(
-        self, channel: str, *, farmer: str, block_index: int, sequence: int, max_ledger: int
+        self,
+        channel: str,
+        *,
+        farmer: str,
+        block_index: int,
+        sequence: int,
+        max_ledger: int,
+        shortfalls: int = 0,
     ) -> SignedTransaction:
         """A farmer's harvest through a channel account."""
 
@@ -130,4 +150,4 @@ class TransactionFactory(Protocol):
         """Channel accounts with 1 XLM each, created by the master account; at most 100."""
 
     async def refresh(self) -> None:
-        """Reads what fees and resources transactions need at present, for those built from now on."""
+        """Reads what inclusion fee is offered at present, for transactions built from now on."""

@@ -222,9 +222,10 @@ class AttemptStore(Protocol):
         """Ends attempts and applies their effects, all or nothing.
 
         An attempt already ended is passed over together with its effects, so a repeat changes nothing.
-        PlantConfirmed creates the pending harvest unless there is one, sets the farmer's last_planted_block, numbers the plant in its
-        requests and records planted; PlantFailed numbers and records plant_failed; HarvestConfirmed adds the reward to
-        the farmer's earned_balance and records harvested; HarvestClosed records harvest_lost or harvest_taken.
+        PlantConfirmed creates the pending harvest unless there is one, sets the farmer's last_planted_block, numbers
+        the plant in its requests and records planted. PlantFailed numbers it and records plant_failed.
+        HarvestConfirmed adds the reward to the farmer's earned_balance and records harvested. HarvestClosed records
+        harvest_lost or harvest_taken.
         """
 
     async def apply(self, effects: Sequence[Effect]) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kalepool/v1/common.proto\x12\x0bkalepool.v1\"F\n\x07\x46\x61ilure\x12*\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.kalepool.v1.FailureReason\x12\x0f\n\x07message\x18\x02 \x01(\t*\xd0\x04\n\rFailureReason\x12\x1e\n\x1a\x46\x41ILURE_REASON_UNSPECIFIED\x10\x00\x12\'\n#FAILURE_REASON_INSUFFICIENT_BALANCE\x10\x01\x12$\n FAILURE_REASON_TRUSTLINE_MISSING\x10\x02\x12\"\n\x1e\x46\x41ILURE_REASON_ACCOUNT_MISSING\x10\x03\x12\"\n\x1e\x46\x41ILURE_REASON_ALREADY_PLANTED\x10\x04\x12\x1e\n\x1a\x46\x41ILURE_REASON_WRONG_BLOCK\x10\x05\x12\x1e\n\x1a\x46\x41ILURE_REASON_FARM_PAUSED\x10\x06\x12\x1a\n\x16\x46\x41ILURE_REASON_EXPIRED\x10\x07\x12#\n\x1f\x46\x41ILURE_REASON_CONTRACT_REFUSED\x10\x08\x12\"\n\x1e\x46\x41ILURE_REASON_FEE_ACCOUNT_LOW\x10\t\x12\"\n\x1e\x46\x41ILURE_REASON_NETWORK_REFUSED\x10\n\x12\"\n\x1e\x46\x41ILURE_REASON_KEY_UNAVAILABLE\x10\x0b\x12\x1a\n\x16\x46\x41ILURE_REASON_TIMEOUT\x10\x0c\x12\x1f\n\x1b\x46\x41ILURE_REASON_HASH_INVALID\x10\r\x12\x1b\n\x17\x46\x41ILURE_REASON_INTERNAL\x10\x0e\x12!\n\x1d\x46\x41ILURE_REASON_FARMER_UNKNOWN\x10\x0f\x12\x1e\n\x1a\x46\x41ILURE_REASON_NOT_PLANTED\x10\x10\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kalepool/v1/common.proto\x12\x0bkalepool.v1\"F\n\x07\x46\x61ilure\x12*\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.kalepool.v1.FailureReason\x12\x0f\n\x07message\x18\x02 \x01(\t*\xf4\x04\n\rFailureReason\x12\x1e\n\x1a\x46\x41ILURE_REASON_UNSPECIFIED\x10\x00\x12\'\n#FAILURE_REASON_INSUFFICIENT_BALANCE\x10\x01\x12$\n FAILURE_REASON_TRUSTLINE_MISSING\x10\x02\x12\"\n\x1e\x46\x41ILURE_REASON_ACCOUNT_MISSING\x10\x03\x12\"\n\x1e\x46\x41ILURE_REASON_ALREADY_PLANTED\x10\x04\x12\x1e\n\x1a\x46\x41ILURE_REASON_WRONG_BLOCK\x10\x05\x12\x1e\n\x1a\x46\x41ILURE_REASON_FARM_PAUSED\x10\x06\x12\x1a\n\x16\x46\x41ILURE_REASON_EXPIRED\x10\x07\x12#\n\x1f\x46\x41ILURE_REASON_CONTRACT_REFUSED\x10\x08\x12\"\n\x1e\x46\x41ILURE_REASON_FEE_ACCOUNT_LOW\x10\t\x12\"\n\x1e\x46\x41ILURE_REASON_NETWORK_REFUSED\x10\n\x12\"\n\x1e\x46\x41ILURE_REASON_KEY_UNAVAILABLE\x10\x0b\x12\x1a\n\x16\x46\x41ILURE_REASON_TIMEOUT\x10\x0c\x12\x1f\n\x1b\x46\x41ILURE_REASON_HASH_INVALID\x10\r\x12\x1b\n\x17\x46\x41ILURE_REASON_INTERNAL\x10\x0e\x12!\n\x1d\x46\x41ILURE_REASON_FARMER_UNKNOWN\x10\x0f\x12\x1e\n\x1a\x46\x41ILURE_REASON_NOT_PLANTED\x10\x10\x12\"\n\x1e\x46\x41ILURE_REASON_INVALID_REQUEST\x10\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.v1.common_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FAILUREREASON']._serialized_start=114
-  _globals['_FAILUREREASON']._serialized_end=706
+  _globals['_FAILUREREASON']._serialized_end=742
   _globals['_FAILURE']._serialized_start=41
   _globals['_FAILURE']._serialized_end=111
 # @@protoc_insertion_point(module_scope)

@@ -61,6 +61,8 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """No farmer has this id."""
     FAILURE_REASON_NOT_PLANTED: _FailureReason.ValueType  # 16
     """The pool did not plant for this farmer in this block."""
+    FAILURE_REASON_INVALID_REQUEST: _FailureReason.ValueType  # 17
+    """The message is malformed: a field is missing, too long or out of range."""
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why something could not be done, for programs. The text beside it is for people."""
@@ -99,6 +101,8 @@ FAILURE_REASON_FARMER_UNKNOWN: FailureReason.ValueType  # 15
 """No farmer has this id."""
 FAILURE_REASON_NOT_PLANTED: FailureReason.ValueType  # 16
 """The pool did not plant for this farmer in this block."""
+FAILURE_REASON_INVALID_REQUEST: FailureReason.ValueType  # 17
+"""The message is malformed: a field is missing, too long or out of range."""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
 @_typing.final

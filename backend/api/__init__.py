@@ -1,0 +1,1 @@
+"""The edge: gRPC servicers and the HTTP routes, both over the same services."""

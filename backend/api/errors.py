@@ -1,0 +1,67 @@
+"""Which gRPC and HTTP status each error has: one table, tested to be complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import grpc
+
+from backend.errors import (
+    BackendError,
+    BlockNotDueError,
+    BlockPassedError,
+    DatabaseUnavailableError,
+    FarmerDepartedError,
+    FarmPausedError,
+    InvalidRequestError,
+    KeyFileError,
+    LedgerUnavailableError,
+    MigrationError,
+    PreconditionError,
+    RequestReusedError,
+    SealedSeedError,
+    SponsorLowError,
+    StoreConflictError,
+    TransitionError,
+    UnavailableError,
+    UnknownFarmerError,
+    VaultError,
+)
+
+STATUS: Mapping[type[BackendError], grpc.StatusCode] = {
+    BackendError: grpc.StatusCode.INTERNAL,
+    InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    UnknownFarmerError: grpc.StatusCode.NOT_FOUND,
+    RequestReusedError: grpc.StatusCode.ALREADY_EXISTS,
+    PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
+    BlockPassedError: grpc.StatusCode.FAILED_PRECONDITION,
+    BlockNotDueError: grpc.StatusCode.FAILED_PRECONDITION,
+    FarmPausedError: grpc.StatusCode.FAILED_PRECONDITION,
+    FarmerDepartedError: grpc.StatusCode.FAILED_PRECONDITION,
+    TransitionError: grpc.StatusCode.FAILED_PRECONDITION,
+    SponsorLowError: grpc.StatusCode.FAILED_PRECONDITION,
+    UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    DatabaseUnavailableError: grpc.StatusCode.UNAVAILABLE,
+    LedgerUnavailableError: grpc.StatusCode.UNAVAILABLE,
+    VaultError: grpc.StatusCode.INTERNAL,
+    KeyFileError: grpc.StatusCode.INTERNAL,
+    SealedSeedError: grpc.StatusCode.INTERNAL,
+    StoreConflictError: grpc.StatusCode.ABORTED,
+    MigrationError: grpc.StatusCode.INTERNAL,
+}
+
+HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}
+"""The HTTP statuses that google.rpc.Code names for these."""
+
+
+def status_of(error: BackendError) -> grpc.StatusCode:
+    """The gRPC status of an error."""
+    return STATUS[type(error)]

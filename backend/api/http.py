@@ -1,0 +1,257 @@
+"""The plan's JSON routes over the same services as gRPC.
+
+Errors answer with their HTTP status and `{"success": false, "error": reason, "message": text}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from json import JSONDecodeError
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from backend.api.errors import HTTP_STATUS, status_of
+from backend.domain import requests
+from backend.domain.failure import Failure, FailureReason
+from backend.domain.plant import PlantEvent, PlantState
+from backend.domain.work import WorkReport
+from backend.errors import BackendError, InvalidRequestError
+from backend.services.planting import Planting
+from backend.services.status import Health, StatusBoard
+from backend.services.working import ReportOutcome, Working
+from kale_common.errors import ConfigError
+
+_log = structlog.get_logger()
+
+_SHUTDOWN_SECONDS = 2.0
+_MAX_BODY_BYTES = 1024 * 1024
+_DEFAULT_POOLER = "http"
+_COUNTED = frozenset({ReportOutcome.STORED, ReportOutcome.STORED_UNVERIFIED, ReportOutcome.DUPLICATE})
+T = TypeVar("T")
+Body = Mapping[str, Any]
+
+
+def http_application(planting: Planting, working: Working, board: StatusBoard) -> web.Application:
+    """The HTTP application with the backend's routes."""
+    routes = HttpRoutes(planting, working, board)
+    application = web.Application(middlewares=[_translate_errors], client_max_size=_MAX_BODY_BYTES)
+    application.add_routes(
+        [
+            web.post("/api/blocks/new", routes.new_block),
+            web.post("/api/plant/request", routes.plant),
+            web.post("/api/work/complete", routes.complete_work),
+            web.get("/api/health", routes.health),
+        ]
+    )
+    return application
+
+
+class HttpServer:
+    """Serves an application on `host`:`port`; port 0 lets the system choose (see `port` once started)."""
+
+    def __init__(self, host: str, port: int, application: web.Application) -> None:
+        self._host = host
+        self.port = port
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+
+    async def start(self) -> None:
+        """Binds and serves.
+
+        Raises:
+            ConfigError: the port is taken.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            problem = f"cannot listen on {self._host}:{self.port}: {error.strerror}; choose another port"
+            raise ConfigError("HTTP_PORT", problem) from None
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Closes the listener, lets running requests end for a while, then cancels them."""
+        await self._runner.cleanup()
+
+
+class HttpRoutes:
+    """Handlers of the JSON routes."""
+
+    def __init__(self, planting: Planting, working: Working, board: StatusBoard) -> None:
+        self._planting = planting
+        self._working = working
+        self._board = board
+
+    async def new_block(self, request: web.Request) -> web.Response:
+        """`{blockIndex, poolerId?, openedLedgerTime?, ledgerSequence?}`: a block was detected."""
+        body = await _body(request)
+        pooler_id = _field(body, "poolerId", str, _DEFAULT_POOLER)
+        block_index = _field(body, "blockIndex", int)
+        opened_at = _field(body, "openedLedgerTime", int, 0)
+        ledger = _field(body, "ledgerSequence", int, 0)
+        requests.block_report(
+            pooler_id=pooler_id, block_index=block_index, opened_ledger_time=opened_at, ledger_sequence=ledger
+        )
+        recorded = await self._working.report_block(pooler_id, block_index, opened_at=opened_at, ledger=ledger)
+        return web.json_response({"success": True, "blockIndex": block_index, "recorded": recorded})
+
+    async def plant(self, request: web.Request) -> web.Response:
+        """`{blockIndex, requestedFarmers?, poolerId?, requestId?}`: plants, and answers once all plants are final."""
+        body = await _body(request)
+        command = requests.plant_request(
+            request_id=_field(body, "requestId", str, f"http-{uuid4()}"),
+            pooler_id=_field(body, "poolerId", str, _DEFAULT_POOLER),
+            block_index=_field(body, "blockIndex", int),
+            requested_farmers=_field(body, "requestedFarmers", int, 0),
+        )
+        await self._planting.request(command)
+        planted, failed = [], []
+        async for event in self._planting.events(command, 0):
+            if not isinstance(event, PlantEvent):
+                continue
+            if event.plant.state is PlantState.CONFIRMED:
+                planted.append(_planted(event))
+            else:
+                failed.append(_failed(event))
+        return web.json_response(
+            {"success": True, "blockIndex": command.block_index, "planted": planted, "failed": failed}
+        )
+
+    async def complete_work(self, request: web.Request) -> web.Response:
+        """`{blockIndex, results: [{farmerId, success, workHash?, nonce?, error?}], poolerId?}`: reports of work."""
+        body = await _body(request)
+        pooler_id = _field(body, "poolerId", str, _DEFAULT_POOLER)
+        block_index = _field(body, "blockIndex", int)
+        results = _field(body, "results", list)
+        reports = [_report(pooler_id, block_index, result) for result in results]
+        refused = []
+        for report in reports:
+            answer = await self._working.report(report)
+            if answer.outcome not in _COUNTED and answer.failure is not None:
+                refused.append(
+                    {
+                        "farmerId": str(report.farmer_id),
+                        "error": answer.failure.reason.value,
+                        "message": answer.failure.message,
+                    }
+                )
+        message = "Work results recorded" if not refused else f"{len(refused)} of {len(reports)} results refused"
+        return web.json_response(
+            {"success": not refused, "message": message, "refused": refused}, status=400 if refused else 200
+        )
+
+    async def health(self, request: web.Request) -> web.Response:
+        """`{status, database, stellar, activeFarmers}`; 503 unless everything works."""
+        del request
+        status = await self._board.status()
+        parts = {
+            component.name: "disconnected" if component.health is Health.DOWN else "connected"
+            for component in status.components
+        }
+        healthy = bool(parts) and status.health is Health.UP
+        body = {
+            "status": "healthy" if healthy else "unhealthy",
+            **parts,
+            "activeFarmers": status.counts.active_farmers,
+        }
+        return web.json_response(body, status=200 if healthy else 503)
+
+
+def _planted(event: PlantEvent) -> dict[str, Any]:
+    plant = event.plant
+    return {
+        "farmerId": str(plant.farmer_id),
+        "walletAddress": plant.address,
+        "stakeAmount": str(plant.stake_stroops),
+        "ledgerSequence": plant.ledger,
+        "transactionHash": plant.transaction_hash,
+    }
+
+
+def _failed(event: PlantEvent) -> dict[str, Any]:
+    failure = event.plant.failure or Failure(FailureReason.INTERNAL, "the plant failed")
+    return {"farmerId": str(event.plant.farmer_id), "error": failure.reason.value, "message": failure.message}
+
+
+def _report(pooler_id: str, block_index: int, result: Any) -> WorkReport:
+    """One of the results; its report id follows from pooler, block and farmer, so that a repeat is a duplicate."""
+    if not isinstance(result, dict):
+        raise InvalidRequestError("results", "each must be an object")
+    farmer_id = _field(result, "farmerId", str)
+    if not _field(result, "success", bool):
+        text = _field(result, "error", str, "timeout")
+        return requests.failed_report(
+            report_id=f"{pooler_id}:{block_index}:{farmer_id}:failed",
+            pooler_id=pooler_id,
+            block_index=block_index,
+            farmer_id=farmer_id,
+            failure=Failure(_reason(text), text),
+        )
+    work_hash = _field(result, "workHash", str)
+    return requests.work_report(
+        report_id=f"{pooler_id}:{block_index}:{farmer_id}:{work_hash[:16]}",
+        pooler_id=pooler_id,
+        block_index=block_index,
+        farmer_id=farmer_id,
+        work_hash=work_hash,
+        nonce=_nonce(result),
+    )
+
+
+def _reason(text: str) -> FailureReason:
+    try:
+        return FailureReason(text)
+    except ValueError:
+        return FailureReason.INTERNAL
+
+
+def _nonce(result: Body) -> int | None:
+    text = result.get("nonce")
+    if text is None:
+        return None
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit()):
+        raise InvalidRequestError("nonce", "must be a decimal number written as a string")
+    return int(text)
+
+
+async def _body(request: web.Request) -> Body:
+    try:
+        body = await request.json()
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequestError("body", "is not JSON") from error
+    if not isinstance(body, dict):
+        raise InvalidRequestError("body", "must be a JSON object")
+    return body
+
+
+def _field(body: Body, name: str, kind: type[T], default: T | None = None) -> T:
+    value = body.get(name, default)
+    if value is None:
+        raise InvalidRequestError(name, "is missing")
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InvalidRequestError(name, f"must be of JSON type {_JSON_NAMES[kind]}")
+    return value
+
+
+_JSON_NAMES: Mapping[type, str] = {str: "string", int: "number", bool: "boolean", list: "array", dict: "object"}
+
+
+@web.middleware
+async def _translate_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except BackendError as error:
+        return _error(HTTP_STATUS[status_of(error)], error.reason, str(error))
+    except web.HTTPException as error:
+        return _error(error.status, error.reason.upper().replace(" ", "_"), error.text or error.reason)
+    except Exception:  # noqa: BLE001  (the last line before the caller; the log has what happened)
+        _log.exception("a fault of the program in a request", path=request.path)
+        return _error(500, "INTERNAL", "a fault of the service; its log has the details")
+
+
+def _error(status: int, reason: str, message: str) -> web.Response:
+    return web.json_response({"success": False, "error": reason, "message": message}, status=status)

@@ -1,0 +1,100 @@
+"""Turns every error of the backend into a gRPC status with a machine-readable reason (google.rpc.ErrorInfo)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from backend.api.errors import status_of
+from backend.errors import BackendError
+
+_log = structlog.get_logger()
+
+ERROR_DOMAIN = "kalepool.v1"
+_OURS = "/kalepool."
+_DETAILS_KEY = "grpc-status-details-bin"
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every method of the kalepool services."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """The method's handler, its errors translated."""
+        handler = await continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith(_OURS):
+            return handler
+        codec = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(_answering(handler.unary_unary), **codec)
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(_streaming(handler.unary_stream), **codec)
+        if handler.stream_stream is not None:
+            return grpc.stream_stream_rpc_method_handler(_streaming(handler.stream_stream), **codec)
+        return handler
+
+
+def _answering(behaviour: Any) -> Any:
+    async def answer(request: Any, context: Context) -> Any:
+        try:
+            return await behaviour(request, context)
+        except BackendError as error:
+            await _abort(context, error)
+        except Exception:  # noqa: BLE001  (the last line before the caller; the log has what happened)
+            await _abort_unexpected(context)
+
+    return answer
+
+
+def _streaming(behaviour: Any) -> Any:
+    async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+        try:
+            async for response in behaviour(request, context):
+                yield response
+        except BackendError as error:
+            await _abort(context, error)
+        except Exception:  # noqa: BLE001  (likewise)
+            await _abort_unexpected(context)
+
+    return stream
+
+
+async def _abort(context: Context, error: BackendError) -> NoReturn:
+    code = status_of(error)
+    if code is grpc.StatusCode.INTERNAL:
+        _log.error("a request failed", reason=error.reason, error=str(error))
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason, domain=ERROR_DOMAIN, metadata={"retry": error.retry.value, **_fields(error)}
+    )
+    detail = any_pb2.Any()
+    detail.Pack(info)
+    number, _ = code.value
+    status = status_pb2.Status(code=number, message=str(error), details=[detail])
+    await context.abort(code, str(error), ((_DETAILS_KEY, status.SerializeToString()),))
+    raise AssertionError
+
+
+async def _abort_unexpected(context: Context) -> NoReturn:
+    _log.exception("a fault of the program in a request")
+    await context.abort(grpc.StatusCode.INTERNAL, "a fault of the service; its log has the details")
+    raise AssertionError
+
+
+def _fields(error: BackendError) -> dict[str, str]:
+    """The error's own typed fields, as texts."""
+    return {name: str(value) for name, value in vars(error).items() if value is not None}

@@ -1,0 +1,72 @@
+"""The gRPC server: the pool's services, health and reflection on one loopback port."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # re-exported without saying so
+from grpc_reflection.v1alpha import reflection
+
+from backend.api.farmers import FarmerServicer
+from backend.api.interceptor import ErrorInterceptor
+from backend.api.pool import PoolServicer
+from backend.api.status import FARMER_SERVICE, POOL_SERVICE, STATUS_SERVICE, HealthSink, StatusServicer
+from kale_common.errors import ConfigError
+from kalepool.v1 import farmers_pb2_grpc, pool_pb2_grpc, status_pb2_grpc
+
+_MAX_MESSAGE_BYTES = 64 * 1024
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # a second backend on the same port must fail, not share it
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Servicers:
+    """What the server serves."""
+
+    pool: PoolServicer
+    farmers: FarmerServicer
+    status: StatusServicer
+
+
+class GrpcServer:
+    """Serves on `host`:`port`; port 0 lets the system choose (see `port` once started)."""
+
+    def __init__(self, host: str, port: int, servicers: Servicers) -> None:
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=_OPTIONS)
+        self._health = health_aio.HealthServicer()
+        self.port = port
+        pool_pb2_grpc.add_PoolServiceServicer_to_server(servicers.pool, self._server)
+        farmers_pb2_grpc.add_FarmerServiceServicer_to_server(servicers.farmers, self._server)
+        status_pb2_grpc.add_StatusServiceServicer_to_server(servicers.status, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
+        health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        names = (POOL_SERVICE, FARMER_SERVICE, STATUS_SERVICE, health_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]
+
+    @property
+    def health(self) -> HealthSink:
+        """Takes the health of the services."""
+        sink: HealthSink = self._health
+        return sink
+
+    async def start(self) -> None:
+        """Binds and serves.
+
+        Raises:
+            ConfigError: the port is taken.
+        """
+        try:
+            self.port = self._server.add_insecure_port(self._address)
+        except RuntimeError:
+            raise ConfigError("PORT", f"cannot listen on {self._address}: the port is taken; choose another") from None
+        await self._server.start()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuses new calls, lets running ones end for a while, then cancels them; health says NOT_SERVING first."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)

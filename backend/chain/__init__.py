@@ -1,0 +1,1 @@
+"""The ledger through kale_chain: reading, following, building and sending."""

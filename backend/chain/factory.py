@@ -1,0 +1,171 @@
+"""Builds and signs the pool's transactions; contract calls are wrapped in fee bumps that the master account pays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backend.chain.faults import ledger_faults
+from backend.domain.farmer import FarmerKey
+from backend.ports.chain import SignedTransaction
+from backend.ports.vault import Vault
+from kale_chain.model import FarmIdentity, Resources
+from kale_chain.rpc import StellarRpc
+from kale_chain.tx import (
+    HARVEST,
+    MIN_FEE,
+    PLANT,
+    PLANT_WITHOUT_STAKE,
+    WORK,
+    Bounds,
+    ClassicCalls,
+    FarmCalls,
+    Signer,
+    Transaction,
+    fee_bump,
+)
+
+CHANNEL_STROOPS = 10_000_000
+"""XLM each channel account is created with: its reserve; fees are the master account's."""
+MAX_INCLUSION_FEE = 100_000
+"""Most stroops an operation is allowed to offer for being included: 0.01 XLM, 1,000 times the least."""
+_CHANNEL_LABEL = "backend channel"
+_MARGIN_PERCENT = 100
+
+
+class KaleTransactionFactory:
+    """TransactionFactory over kale_chain.tx, the vault and the master account's key.
+
+    Args:
+        identity: The farm.
+        master: Signer of the master account; channel accounts are derived from it.
+        vault: Signs for farmers.
+        rpc: Where the present inclusion fee is read.
+        channels: How many channel accounts to use.
+    """
+
+    def __init__(self, identity: FarmIdentity, master: Signer, vault: Vault, rpc: StellarRpc, *, channels: int) -> None:
+        self._farm = FarmCalls(identity)
+        self._classic = ClassicCalls(identity)
+        self._master = master
+        self._vault = vault
+        self._rpc = rpc
+        self._fee = MIN_FEE
+        derived = [master.derive(_CHANNEL_LABEL, number) for number in range(channels)]
+        self._channels = {signer.address: signer for signer in derived}
+
+    @property
+    def master(self) -> str:
+        """See TransactionFactory."""
+        return self._master.address
+
+    @property
+    def channels(self) -> Sequence[str]:
+        """See TransactionFactory."""
+        return tuple(self._channels)
+
+    async def refresh(self) -> None:
+        """See TransactionFactory. The fee nine in ten recent contract calls offered at most, within bounds."""
+        with ledger_faults():
+            stats = await self._rpc.fee_stats()
+        self._fee = min(max(stats.soroban_inclusion_p90, MIN_FEE), MAX_INCLUSION_FEE)
+
+    def plant(
+        self, key: FarmerKey, *, stake: int, block_index: int, sequence: int, max_ledger: int, shortfalls: int = 0
+    ) -> SignedTransaction:
+        """See TransactionFactory."""
+        call = self._farm.plant(
+            farmer=key.address,
+            stake=stake,
+            block_index=block_index,
+            sequence=sequence,
+            bounds=Bounds(max_ledger=max_ledger),
+            resources=_resources(PLANT if stake > 0 else PLANT_WITHOUT_STAKE, shortfalls),
+        )
+        return self._bumped(call.signed_by(self._vault.signer(key)))
+
+    def work(
+        self,
+        channel: str,
+        *,
+        farmer: str,
+        block_index: int,
+        digest: bytes,
+        nonce: int,
+        sequence: int,
+        max_ledger: int,
+        shortfalls: int = 0,
+    ) -> SignedTransaction:
+        """See TransactionFactory."""
+        call = self._farm.work(
+            source=channel,
+            farmer=farmer,
+            block_index=block_index,
+            digest=digest,
+            nonce=nonce,
+            sequence=sequence,
+            bounds=Bounds(max_ledger=max_ledger),
+            resources=_resources(WORK, shortfalls),
+        )
+        return self._bumped(call.signed_by(self._channels[channel]))
+
+    def harvest(
+        self,
+        channel: str,
+        *,
+        farmer: str,
+        block_index: int,
+        sequence: int,
+        max_ledger: int,
+        shortfalls: int = 0,
+    ) -> SignedTransaction:
+        """See TransactionFactory."""
+        call = self._farm.harvest(
+            source=channel,
+            farmer=farmer,
+            block_index=block_index,
+            sequence=sequence,
+            bounds=Bounds(max_ledger=max_ledger),
+            resources=_resources(HARVEST, shortfalls),
+        )
+        return self._bumped(call.signed_by(self._channels[channel]))
+
+    def onboarding(self, keys: Sequence[FarmerKey], *, sequence: int, max_ledger: int) -> SignedTransaction:
+        """See TransactionFactory."""
+        call = self._classic.sponsored_accounts(
+            sponsor=self.master,
+            addresses=[key.address for key in keys],
+            sequence=sequence,
+            bounds=Bounds(max_ledger=max_ledger),
+            fee=self._fee,
+        )
+        return _signed(call.signed_by(self._master, *(self._vault.signer(key) for key in keys)))
+
+    def channel_accounts(self, addresses: Sequence[str], *, sequence: int, max_ledger: int) -> SignedTransaction:
+        """See TransactionFactory."""
+        call = self._classic.create_accounts(
+            source=self.master,
+            accounts=[(address, CHANNEL_STROOPS) for address in addresses],
+            sequence=sequence,
+            bounds=Bounds(max_ledger=max_ledger),
+            fee=self._fee,
+        )
+        return _signed(call.signed_by(self._master))
+
+    def _bumped(self, call: Transaction) -> SignedTransaction:
+        return _signed(fee_bump(call, self._master, inclusion_fee=self._fee))
+
+
+def _resources(usual: Resources, shortfalls: int) -> Resources:
+    return usual.with_margin(_MARGIN_PERCENT * shortfalls) if shortfalls else usual
+
+
+def _signed(transaction: Transaction) -> SignedTransaction:
+    inner = transaction.inner_hash
+    return SignedTransaction(
+        hash=transaction.digest,
+        inner_hash=bytes.fromhex(inner) if inner is not None else None,
+        source=transaction.source,
+        sequence=transaction.sequence,
+        envelope=transaction.envelope,
+        max_ledger=transaction.max_ledger,
+    )

@@ -1,0 +1,137 @@
+"""The chain loop: every closed ledger is read once, ends what it ends, and then wakes everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from backend.domain.plant import FarmView
+from backend.errors import BackendError, LedgerUnavailableError
+from backend.ports.chain import ChainReader, ClosedLedgers, LedgerFeed
+from backend.services.pulse import Pulse
+from backend.services.submitting import Ended, Submitting
+from kale_chain.model import Ledger
+
+_log = structlog.get_logger()
+
+_USUAL_LEDGER_SECONDS = 5
+
+
+class FarmWatch:
+    """What is known of the farm now. `closed` beats at every closed ledger, after its transactions were settled."""
+
+    def __init__(self, reader: ChainReader) -> None:
+        self._reader = reader
+        self.closed = Pulse()
+        self.fault: str | None = "the ledger has not been read yet"
+        self.ledger_seconds = _USUAL_LEDGER_SECONDS
+        self._view: FarmView | None = None
+        self._last: Ledger | None = None
+
+    @property
+    def last(self) -> Ledger | None:
+        """The last closed ledger whose transactions were settled."""
+        return self._last
+
+    @property
+    def known(self) -> FarmView | None:
+        """The last view, however old; None before the first."""
+        return self._view
+
+    @property
+    def view(self) -> FarmView:
+        """The farm as of the last closed ledger.
+
+        Raises:
+            LedgerUnavailableError: it could not be read.
+        """
+        if self._view is None or self.fault is not None:
+            raise LedgerUnavailableError(f"the farm cannot be read: {self.fault}")
+        return self._view
+
+    async def refresh(self, last: Ledger) -> None:
+        """Reads the farm after `last` closed; a fault is remembered, not raised."""
+        before, self._last = self._last, last
+        if before is not None and last.sequence > before.sequence:
+            seconds = (last.close_time - before.close_time) // (last.sequence - before.sequence)
+            self.ledger_seconds = max(1, min(seconds, 2 * _USUAL_LEDGER_SECONDS))
+        try:
+            self._view = await self._reader.view(last)
+        except LedgerUnavailableError as error:
+            self.fault = str(error)
+            return
+        self.fault = None
+
+
+class Following:
+    """Runs the chain loop; `listeners` are told of the attempts that ended."""
+
+    def __init__(
+        self,
+        feed: LedgerFeed,
+        submitting: Submitting,
+        watch: FarmWatch,
+        listeners: Sequence[Callable[[Sequence[Ended]], None]] = (),
+    ) -> None:
+        self._feed = feed
+        self._submitting = submitting
+        self._watch = watch
+        self._listeners = listeners
+        self._resending: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Reads the open attempts and the farm; the ledger after which to follow, so that no result is missed.
+
+        Raises:
+            LedgerUnavailableError: the ledger is out of reach.
+            DatabaseUnavailableError: the database is.
+        """
+        last = await self._feed.last()
+        oldest = await self._submitting.load()
+        await self._watch.refresh(last)
+        _ = self._watch.view
+        if oldest is None:
+            return last.sequence
+        after = await self._feed.readable_after(oldest)
+        if after > oldest:
+            _log.error("ledgers were missed for ever; pails on the ledger decide", first=oldest + 1, last=after)
+        return min(after, last.sequence)
+
+    async def run(self, after: int) -> None:
+        """Follows the ledger for ever."""
+        try:
+            async for update in self._feed.updates(after):
+                await self._take(update)
+        finally:
+            if self._resending is not None:
+                self._resending.cancel()
+
+    async def _take(self, update: ClosedLedgers) -> None:
+        ended = await self._submitting.advance(update)
+        for listener in self._listeners:
+            listener(ended)
+        await self._watch.refresh(update.last)
+        self._watch.closed.beat()
+        if self._resending is None or self._resending.done():
+            self._resending = asyncio.create_task(self._submitting.resend())
+
+
+async def repeat_at_each_ledger(
+    name: str, watch: FarmWatch, act: Callable[[], Awaitable[None]], *, seconds: float | None = None
+) -> None:
+    """Runs `act` at every closed ledger, and at least every `seconds`; a fault of database or ledger only delays it."""
+    seen = -1
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                seen = await watch.closed.after(seen)
+        except TimeoutError:
+            seen = watch.closed.count
+        try:
+            await act()
+        except BackendError as error:
+            _log.warning("going on at the next ledger", service=name, reason=error.reason, error=str(error))
+        except Exception:  # noqa: BLE001  (a fault in one duty must not end the others: stakes depend on them)
+            _log.exception("a fault of the program; going on at the next ledger", service=name)

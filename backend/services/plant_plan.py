@@ -1,0 +1,137 @@
+"""From farmers to signed plants: what each can stake, and its transaction or the reason why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import structlog
+
+from backend.domain.attempt import Attempt, AttemptKind
+from backend.domain.failure import Failure, FailureReason
+from backend.domain.farmer import FarmerKey
+from backend.domain.plant import RESOURCE_FAILURES, Plant, PlantRequest, PlantState
+from backend.domain.settlement import PlantFailed
+from backend.domain.staking import stake
+from backend.errors import SealedSeedError
+from backend.ports.stores import Candidate, UnsentPlant
+from backend.services.access import ChainAccess
+from backend.services.submitting import LEDGER_WINDOW, attempt_of
+from kale_chain.model import Account
+
+_log = structlog.get_logger()
+
+_BUILT_IN_ONE_GO = 10
+_MISSING_ACCOUNT = Failure(FailureReason.ACCOUNT_MISSING, "the farmer's account does not exist on the ledger")
+_MISSING_TRUSTLINE = Failure(FailureReason.TRUSTLINE_MISSING, "the farmer's account has no KALE trustline")
+
+
+@dataclass(frozen=True, slots=True)
+class PlantPlan:
+    """New plants of a request, PENDING with an attempt or FAILED without one, and earlier ones it includes."""
+
+    earlier: Sequence[UUID]
+    plants: Sequence[Plant]
+    attempts: Sequence[Attempt]
+
+
+class PlantPlanner:
+    """Reads the farmers' accounts, decides their stakes, builds and signs their plants."""
+
+    def __init__(self, chain: ChainAccess) -> None:
+        self._reader = chain.reader
+        self._factory = chain.factory
+        self._submitting = chain.submitting
+
+    async def plan(
+        self, request: PlantRequest, earlier: Sequence[UUID], candidates: Sequence[Candidate], *, last_ledger: int
+    ) -> PlantPlan:
+        """The plan of a request; `last_ledger` is the last closed one."""
+        addresses = [candidate.key.address for candidate in candidates]
+        accounts, balances = await asyncio.gather(self._reader.accounts(addresses), self._reader.balances(addresses))
+        plants, attempts = [], []
+        for number, candidate in enumerate(candidates):
+            if number % _BUILT_IN_ONE_GO == 0:
+                await asyncio.sleep(0)  # signing hundreds must not keep others from being served
+            plant, attempt = self._planned(request, candidate, accounts, balances, last_ledger)
+            plants.append(plant)
+            attempts += [] if attempt is None else [attempt]
+        return PlantPlan(earlier, plants, attempts)
+
+    async def replan(
+        self, unsent: Sequence[UnsentPlant], *, last_ledger: int
+    ) -> tuple[list[Attempt], list[PlantFailed]]:
+        """New attempts for pending plants whose transactions expired; those that cannot be built fail."""
+        accounts = await self._reader.accounts([one.plant.address for one in unsent])
+        attempts, failed = [], []
+        for one in unsent:
+            shortfalls = one.attempts if one.last_code in RESOURCE_FAILURES else 0
+            outcome = self._attempt(one.plant, one.key, accounts, last_ledger, shortfalls)
+            if isinstance(outcome, Attempt):
+                attempts.append(outcome)
+            else:
+                failed.append(PlantFailed(one.plant.plant_id, outcome))
+        return attempts, failed
+
+    def _planned(
+        self,
+        request: PlantRequest,
+        candidate: Candidate,
+        accounts: Mapping[str, Account],
+        balances: Mapping[str, int],
+        last_ledger: int,
+    ) -> tuple[Plant, Attempt | None]:
+        key = candidate.key
+        balance = balances.get(key.address)
+        plant = Plant(
+            plant_id=uuid4(),
+            farmer_id=key.farmer_id,
+            address=key.address,
+            block_index=request.block_index,
+            pooler_id=request.pooler_id,
+            stake_stroops=stake(balance or 0, candidate.stake_basis_points),
+            state=PlantState.PENDING,
+        )
+        outcome: Attempt | Failure
+        if key.address in accounts and balance is None:
+            outcome = _MISSING_TRUSTLINE
+        else:
+            outcome = self._attempt(plant, key, accounts, last_ledger)
+        if isinstance(outcome, Attempt):
+            return plant, outcome
+        return _failed(plant, outcome), None
+
+    def _attempt(
+        self, plant: Plant, key: FarmerKey, accounts: Mapping[str, Account], last_ledger: int, shortfalls: int = 0
+    ) -> Attempt | Failure:
+        account = accounts.get(plant.address)
+        if account is None:
+            return _MISSING_ACCOUNT
+        try:
+            signed = self._factory.plant(
+                key,
+                stake=plant.stake_stroops,
+                block_index=plant.block_index,
+                sequence=self._submitting.next_sequence(plant.address, account.sequence),
+                max_ledger=last_ledger + LEDGER_WINDOW,
+                shortfalls=shortfalls,
+            )
+        except SealedSeedError as error:
+            _log.exception("a farmer's seed does not open", farmer_id=str(key.farmer_id))
+            return Failure(FailureReason.KEY_UNAVAILABLE, str(error))
+        return attempt_of(signed, AttemptKind.PLANT, plant.plant_id, created_ledger=last_ledger)
+
+
+def _failed(plant: Plant, failure: Failure) -> Plant:
+    return Plant(
+        plant_id=plant.plant_id,
+        farmer_id=plant.farmer_id,
+        address=plant.address,
+        block_index=plant.block_index,
+        pooler_id=plant.pooler_id,
+        stake_stroops=0,
+        state=PlantState.FAILED,
+        failure=failure,
+    )

@@ -1,0 +1,161 @@
+"""Planting: a pooler's request becomes one transaction a farmer, all stored together and sent at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from backend.domain.plant import PlantEvent, PlantRequest, admit, may_rebuild, refusal
+from backend.domain.settlement import PlantFailed
+from backend.errors import RequestReusedError, StoreConflictError
+from backend.ports.stores import Stores
+from backend.services.access import ChainAccess
+from backend.services.plant_plan import PlantPlan, PlantPlanner
+
+_log = structlog.get_logger()
+
+_MAX_ATTEMPTS = 5
+_MAX_PLANS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PlantSummary:
+    """The end of a plant stream."""
+
+    block_index: int
+    planted: int
+    failed: int
+    last_number: int
+
+
+class Planting:
+    """Plants for poolers."""
+
+    def __init__(self, stores: Stores, chain: ChainAccess) -> None:
+        self._plants = stores.plants
+        self._attempts = stores.attempts
+        self._planner = PlantPlanner(chain)
+        self._submitting = chain.submitting
+        self._watch = chain.watch
+        self._rows = chain.submitting.rows
+        self._planning = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def request(self, request: PlantRequest) -> None:
+        """Plants what the request asks for; returns once everything is stored and sent. A repeat does nothing.
+
+        A request for the next block, made at most about two ledgers early, waits until it can be planted; its
+        transactions are signed meanwhile. Once begun it goes on even if the caller is cancelled: what is stored must be
+        sent.
+
+        Raises:
+            RequestReusedError: the request id was used for another request.
+            BlockPassedError: the block is over.
+            BlockNotDueError: the block is neither open nor about to be.
+            FarmPausedError: the farm is paused.
+            LedgerUnavailableError: the ledger cannot be read; nothing was planted anew.
+            DatabaseUnavailableError: likewise for the database.
+        """
+        task = asyncio.create_task(self._carry_out(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _carry_out(self, request: PlantRequest) -> None:
+        async with self._planning:
+            if await self._is_repeat(request):
+                return
+            self._is_due(request)
+            plan = await self._stored_plan(request)
+        _log.info(
+            "planting",
+            request_id=request.request_id,
+            pooler_id=request.pooler_id,
+            block_index=request.block_index,
+            farmers=len(plan.plants),
+            earlier=len(plan.earlier),
+        )
+        self._rows.beat()
+        await self._submitting.submit(plan.attempts)
+
+    async def events(self, request: PlantRequest, after: int) -> AsyncIterator[PlantEvent | PlantSummary]:
+        """The request's events numbered above `after` as they become final, then the summary."""
+        while True:
+            seen = self._rows.count
+            page = await self._plants.events(request.request_id, after)
+            for event in page.events:
+                yield event
+                after = event.number
+            if page.complete:
+                yield PlantSummary(request.block_index, page.planted, page.failed, page.last_number)
+                return
+            await self._rows.after(seen)
+
+    async def rebuild(self) -> None:
+        """Gives pending plants without an open transaction another one, or ends them if their block has no time left.
+
+        The ledger has proved the earlier transaction's end, so nothing is planted twice.
+        """
+        unsent = await self._plants.unsent()
+        if not unsent:
+            return
+        view, seconds = self._watch.view, self._watch.ledger_seconds
+        again, failed = [], []
+        for one in unsent:
+            block = one.plant.block_index
+            if may_rebuild(view, block, one.attempts, ledger_seconds=seconds, max_attempts=_MAX_ATTEMPTS):
+                again.append(one)
+            else:
+                failed.append(PlantFailed(one.plant.plant_id, refusal(one.last_code)))
+        attempts, unbuildable = await self._planner.replan(again, last_ledger=view.ledger.sequence)
+        if failed or unbuildable:
+            await self._attempts.apply([*failed, *unbuildable])
+            self._rows.beat()
+        if attempts:
+            async with self._submitting.storing():
+                await self._plants.retry(attempts)
+            await self._submitting.submit(attempts)
+
+    async def _is_repeat(self, request: PlantRequest) -> bool:
+        earlier = await self._plants.request(request.request_id)
+        if earlier is None:
+            return False
+        if earlier != request:
+            known = f"{earlier.requested_farmers} farmers of pooler {earlier.pooler_id} in block {earlier.block_index}"
+            raise RequestReusedError(request.request_id, known)
+        return True
+
+    async def _stored_plan(self, request: PlantRequest) -> PlantPlan:
+        """Plans, waits until the block is due, and stores; plans anew if a farmer was planted by someone else."""
+        for remaining in reversed(range(_MAX_PLANS)):
+            plan = await self._plan(request)
+            await self._until_due(request)
+            try:
+                async with self._submitting.storing():
+                    await self._plants.begin(request, earlier=plan.earlier, plants=plan.plants, attempts=plan.attempts)
+            except StoreConflictError:
+                if not remaining:
+                    raise
+            else:
+                return plan
+        raise AssertionError
+
+    async def _plan(self, request: PlantRequest) -> PlantPlan:
+        wanted = request.requested_farmers or None
+        earlier = [p.plant_id for p in await self._plants.plants_of(request.block_index, request.pooler_id)][:wanted]
+        room = None if wanted is None else wanted - len(earlier)
+        candidates = [] if room == 0 else await self._plants.candidates(request.block_index, room)
+        return await self._planner.plan(request, earlier, candidates, last_ledger=self._watch.view.ledger.sequence)
+
+    async def _until_due(self, request: PlantRequest) -> None:
+        while True:
+            seen = self._watch.closed.count
+            if self._is_due(request):
+                return
+            await self._watch.closed.after(seen)
+
+    def _is_due(self, request: PlantRequest) -> bool:
+        return admit(self._watch.view, request.block_index, ledger_seconds=self._watch.ledger_seconds)

@@ -1,0 +1,134 @@
+"""What the backend is doing and how its parts are, for people and programs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from backend.domain.plant import FarmView
+from backend.errors import DatabaseUnavailableError, LedgerUnavailableError
+from backend.ports.chain import LedgerFeed
+from backend.ports.stores import PoolCounts, Stores
+from backend.services.access import ChainAccess
+from backend.services.pulse import Pulse
+
+_CHECK_SECONDS = 1.0
+_NO_COUNTS = PoolCounts(active_farmers=0, planted=0, unworked=0, open_pails=0, open_attempts=0)
+
+
+class Health(IntEnum):
+    """How a component is; the greatest of several is the worst."""
+
+    UP = 1
+    DEGRADED = 2
+    DOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part that the backend depends on; `detail` says why it is not up."""
+
+    name: str
+    health: Health
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """The backend's status; amounts in stroops of XLM."""
+
+    uptime_seconds: int
+    components: Sequence[Component]
+    view: FarmView | None
+    """The farm as last read; None if it never was."""
+    counts: PoolCounts
+    master_balance_stroops: int
+
+    @property
+    def health(self) -> Health:
+        """The worst of the components."""
+        return max((component.health for component in self.components), default=Health.UP)
+
+
+class StatusBoard:
+    """Keeps watch over the components. `changed` beats at every closed ledger and change of a component's health."""
+
+    def __init__(self, stores: Stores, feed: LedgerFeed, chain: ChainAccess) -> None:
+        self._stores = stores
+        self._feed = feed
+        self._reader = chain.reader
+        self._factory = chain.factory
+        self._watch = chain.watch
+        self._started = time.monotonic()
+        self._components: Sequence[Component] = ()
+        self._master_balance = 0
+        self.changed = Pulse()
+
+    @property
+    def components(self) -> Sequence[Component]:
+        """The components as last checked."""
+        return self._components
+
+    async def status(self) -> PoolStatus:
+        """The present status; where the database is down its sums are 0 and the component says so."""
+        view = self._watch.known
+        counts = _NO_COUNTS
+        try:
+            counts = await self._stores.events.counts(view.farm.index if view is not None else 0)
+        except DatabaseUnavailableError:
+            await self.check()
+        return PoolStatus(
+            uptime_seconds=int(time.monotonic() - self._started),
+            components=self._components,
+            view=view,
+            counts=counts,
+            master_balance_stroops=self._master_balance,
+        )
+
+    async def run(self) -> None:
+        """Checks the components every second and at every closed ledger, for ever."""
+        seen = self._watch.closed.count
+        while True:
+            before = self._components
+            await self.check()
+            now = self._watch.closed.count
+            if now != seen:
+                await self._read_master()
+            if now != seen or before != self._components:
+                self.changed.beat()
+            seen = now
+            try:
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    await self._watch.closed.after(seen)
+            except TimeoutError:
+                continue
+
+    async def check(self) -> None:
+        """Looks at database and ledger once."""
+        if self._watch.fault is not None and self._watch.last is not None:
+            await self._watch.refresh(self._watch.last)
+        self._components = (await self._database(), self._stellar())
+
+    async def _database(self) -> Component:
+        try:
+            await self._stores.ping()
+        except DatabaseUnavailableError as error:
+            return Component("database", Health.DOWN, str(error))
+        return Component("database", Health.UP)
+
+    def _stellar(self) -> Component:
+        fault = self._feed.fault or self._watch.fault
+        if fault is None:
+            return Component("stellar", Health.UP)
+        return Component("stellar", Health.DOWN, fault)
+
+    async def _read_master(self) -> None:
+        try:
+            accounts = await self._reader.accounts([self._factory.master])
+        except LedgerUnavailableError:
+            return
+        account = accounts.get(self._factory.master)
+        self._master_balance = account.balance_stroops if account is not None else 0

@@ -1,0 +1,209 @@
+"""The core of every transaction: stored before it is sent, sent again until its end is proven, ended by proof alone.
+
+An attempt ends by its result in a ledger, or by a closed ledger at or past its max_ledger once every ledger up to there
+was read without finding it. What the network says at submission, time-outs and faults of the RPC change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from backend.domain.attempt import Attempt, AttemptKind, AttemptState, is_expired
+from backend.domain.outcome import expiry_of, settlement_of
+from backend.domain.settlement import Settlement
+from backend.errors import LedgerUnavailableError, UnavailableError
+from backend.ports.chain import ClosedLedgers, SignedTransaction, TransactionSender
+from backend.ports.stores import AttemptStore
+from backend.services.pulse import Pulse
+
+_log = structlog.get_logger()
+
+LEDGER_WINDOW = 6
+"""Ledgers a transaction may wait for: few, so that one that is lost ends soon."""
+_TRUST_LEDGERS = 2
+"""Ledgers for which the network's word that it holds a transaction is taken; it forgets one after 4."""
+_CONCURRENT_SENDS = 64
+_DATABASE_RETRY_SECONDS = 0.5
+_MAX_HOLD_EXPONENT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt whose end was stored."""
+
+    attempt: Attempt
+    settlement: Settlement
+
+
+def attempt_of(signed: SignedTransaction, kind: AttemptKind, intent_id: UUID, *, created_ledger: int) -> Attempt:
+    """The attempt to store for a signed transaction."""
+    return Attempt(
+        hash=signed.hash,
+        inner_hash=signed.inner_hash,
+        kind=kind,
+        intent_id=intent_id,
+        source=signed.source,
+        sequence=signed.sequence,
+        envelope=signed.envelope,
+        max_ledger=signed.max_ledger,
+        created_ledger=created_ledger,
+    )
+
+
+class Submitting:
+    """Holds the open attempts. `rows` beats whenever the rows of plants, harvests or farmers have moved."""
+
+    def __init__(self, attempts: AttemptStore, sender: TransactionSender) -> None:
+        self._attempts = attempts
+        self._sender = sender
+        self.rows = Pulse()
+        self._open: dict[bytes, Attempt] = {}
+        self._refusals: dict[bytes, str] = {}
+        self._accepted: dict[bytes, int] = {}
+        self._closed = 0
+        self._sequences: dict[str, int] = {}
+        self._failures: Counter[UUID] = Counter()
+        self._held_until: dict[UUID, int] = {}
+        self._stale = True
+        self._slots = asyncio.Semaphore(_CONCURRENT_SENDS)
+
+    @property
+    def open_count(self) -> int:
+        """How many attempts are open."""
+        return len(self._open)
+
+    def busy(self, source: str) -> bool:
+        """Whether an open attempt uses this account's sequence numbers."""
+        return any(attempt.source == source for attempt in self._open.values())
+
+    def busy_sources(self) -> frozenset[str]:
+        """The accounts whose sequence numbers open attempts use."""
+        return frozenset(attempt.source for attempt in self._open.values())
+
+    def next_sequence(self, source: str, on_ledger: int) -> int:
+        """The sequence number for the source's next transaction; `on_ledger` may be from an RPC that lags."""
+        return max(on_ledger, self._sequences.get(source, 0)) + 1
+
+    def failures(self, intent_id: UUID) -> int:
+        """How often transactions of an intent have failed since one succeeded, in this process's life."""
+        return self._failures[intent_id]
+
+    def held_until(self, intent_id: UUID) -> int:
+        """The ledger until which an intent that failed is better left alone; 0 if it did not fail."""
+        return self._held_until.get(intent_id, 0)
+
+    async def load(self) -> int | None:
+        """Reads the open attempts from the database; the ledger after which the oldest may have been applied."""
+        for attempt in await self._attempts.open():
+            self._open.setdefault(attempt.hash, attempt)
+        self._stale = False
+        return min((attempt.created_ledger for attempt in self._open.values()), default=None)
+
+    @asynccontextmanager
+    async def storing(self) -> AsyncIterator[None]:
+        """Wraps the storing of attempts: if it is cut off during its commit, they are looked up afterwards."""
+        try:
+            yield
+        except BaseException:
+            self._stale = True
+            raise
+
+    async def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Takes stored attempts into care and sends them, all at once but for a bound on open connections."""
+        for attempt in attempts:
+            self._open[attempt.hash] = attempt
+        await self._send_all(attempts)
+
+    async def advance(self, update: ClosedLedgers) -> list[Ended]:
+        """Settles what these ledgers end, trying until the database has stored it, and sends the rest again."""
+        while True:
+            try:
+                if self._stale:
+                    await self.load()
+                ended = self._ended(update)
+                if ended:
+                    await self._attempts.settle([end.settlement for end in ended])
+                break
+            except UnavailableError as error:
+                _log.warning("settling waits", ledger=update.last.sequence, error=str(error))
+                await asyncio.sleep(_DATABASE_RETRY_SECONDS)
+        for end in ended:
+            self._forget(end)
+        self._closed = update.last.sequence
+        if ended:
+            self.rows.beat()
+        return ended
+
+    async def resend(self) -> None:
+        """Sends open attempts again that the network has not accepted lately; the same bytes, so nothing doubles."""
+        await self._send_all([a for a in self._open.values() if self._is_silent(a)])
+
+    def _is_silent(self, attempt: Attempt) -> bool:
+        return self._closed - self._accepted.get(attempt.hash, 0) >= _TRUST_LEDGERS
+
+    def _ended(self, update: ClosedLedgers) -> list[Ended]:
+        ended = []
+        for attempt in self._open.values():
+            result = update.find(attempt)
+            if result is not None:
+                ended.append(Ended(attempt, settlement_of(attempt, result)))
+            elif is_expired(attempt, update.last.sequence):
+                refusal = self._refusals.get(attempt.hash)
+                ended.append(Ended(attempt, expiry_of(attempt, update.last.sequence, refusal)))
+        return ended
+
+    def _forget(self, end: Ended) -> None:
+        attempt, settlement = end.attempt, end.settlement
+        self._open.pop(attempt.hash, None)
+        self._refusals.pop(attempt.hash, None)
+        self._accepted.pop(attempt.hash, None)
+        if settlement.state is not AttemptState.EXPIRED:
+            self._sequences[attempt.source] = max(self._sequences.get(attempt.source, 0), attempt.sequence)
+        if settlement.state is AttemptState.FAILED:
+            self._failures[attempt.intent_id] += 1
+            wait = 2 ** min(self._failures[attempt.intent_id], _MAX_HOLD_EXPONENT)
+            self._held_until[attempt.intent_id] = settlement.result_ledger + wait
+        elif settlement.state is AttemptState.SUCCEEDED:
+            self._failures.pop(attempt.intent_id, None)
+            self._held_until.pop(attempt.intent_id, None)
+        _log.info(
+            "transaction ended",
+            kind=attempt.kind,
+            state=settlement.state,
+            transaction_hash=attempt.hash.hex(),
+            intent_id=str(attempt.intent_id),
+            ledger=settlement.result_ledger,
+            code=settlement.result_code,
+            fee_charged=settlement.fee_charged,
+        )
+
+    async def _send_all(self, attempts: Iterable[Attempt]) -> None:
+        await asyncio.gather(*(self._send(attempt) for attempt in attempts))
+
+    async def _send(self, attempt: Attempt) -> None:
+        async with self._slots:
+            if attempt.hash not in self._open:
+                return
+            try:
+                outcome = await self._sender.send(attempt.envelope)
+            except LedgerUnavailableError as error:
+                _log.warning("sending goes on later", transaction_hash=attempt.hash.hex(), error=str(error))
+                return
+        if outcome.code is not None:
+            self._refusals[attempt.hash] = outcome.code
+            _log.warning(
+                "network refused a transaction for now",
+                kind=attempt.kind,
+                transaction_hash=attempt.hash.hex(),
+                code=outcome.code,
+            )
+        elif outcome.status in {"PENDING", "DUPLICATE"}:
+            self._refusals.pop(attempt.hash, None)
+            self._accepted[attempt.hash] = self._closed

@@ -1,1 +1,0 @@
-"""The ledger, through `kale_chain`: closed ledgers, the farm, the fee account and its channel accounts."""

@@ -1,1 +1,0 @@
-"""Pure rules of a pooler: what it searches for, when it submits, what it reports. No clock, no network, no disk."""

@@ -1,1 +1,0 @@
-"""The nonce search, over the native engine."""

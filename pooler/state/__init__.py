@@ -1,1 +1,0 @@
-"""The pooler's memory on disk."""
