@@ -12,21 +12,22 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kale_chain.identify import KNOWN_FARMS, MAINNET_PASSPHRASE, TESTNET_PASSPHRASE
 from kale_common.errors import ConfigError
 
-# Public facts about the networks KALE lives on.
 NETWORKS: dict[str, dict[str, str]] = {
     "mainnet": {
-        "stellar_network_passphrase": "Public Global Stellar Network ; September 2015",
-        "kale_contract_id": "CDL74RF5BLYR2YBLCCI7F5FB6TPSCLKEJUBSD2RSVWZ4YHF3VMFAIGWA",
+        "stellar_network_passphrase": MAINNET_PASSPHRASE,
+        "kale_contract_id": KNOWN_FARMS[MAINNET_PASSPHRASE],
     },
     "testnet": {
-        "stellar_network_passphrase": "Test SDF Network ; September 2015",
-        "kale_contract_id": "CDSWUUXGPWDZG76ISK6SUCVPZJMD5YUV66J2FXFXFGDX25XKZJIEITAO",
+        "stellar_network_passphrase": TESTNET_PASSPHRASE,
+        "kale_contract_id": KNOWN_FARMS[TESTNET_PASSPHRASE],
         "stellar_rpc_url": "https://soroban-testnet.stellar.org",
     },
     "local": {},
 }
+"""What the choice of a network sets by default; there is no public RPC for mainnet."""
 
 S = TypeVar("S", bound=BaseSettings)
 

@@ -67,7 +67,7 @@ class StatusServicer(status_pb2_grpc.StatusServiceServicer):
 class HealthSink(Protocol):
     """What takes the health of services: the health service's own servicer."""
 
-    async def set(self, service: str, status: int) -> None:
+    async def set(self, service: str, status: Any) -> None:
         """Has `service` answered with `status` from now on."""
 
 

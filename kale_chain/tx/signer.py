@@ -57,6 +57,11 @@ class Signer:
         return cls(Keypair.random())
 
     @property
+    def secret(self) -> str:
+        """The secret key (S…). For writing a key file only."""
+        return self._keypair.secret
+
+    @property
     def seed(self) -> bytes:
         """The raw seed, 32 bytes. For sealing only."""
         return self._keypair.raw_secret_key()

@@ -1,0 +1,203 @@
+"""The command `kale-pooler`. Exit codes: 0 done, 1 a fault of ours, 2 wrong settings, 3 a service or funds missing."""
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import structlog
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kale_chain.errors import IdentityError, RpcError
+from kale_common import logs
+from kale_common.errors import EXIT_CONFIG, ConfigError
+from pooler.app import Ledger, ledger, run
+from pooler.chain.accounts import Survey
+from pooler.check import Finding, findings
+from pooler.config import PoolerSettings, load_settings
+from pooler.errors import EXIT_UNREACHABLE, FundsError, PoolerError
+from pooler.keyfile import create_key_file
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="KALE Pool's pooler: watches blocks, searches nonces on every core, submits work, reports to the backend.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+accounts = typer.Typer(help="The fee account and its channel accounts, which pay for work.", no_args_is_help=True)
+app.add_typer(accounts, name="accounts")
+
+EnvFile = Annotated[Path, typer.Option(help="Settings as NAME=value lines; the environment wins over it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_ENV_FILE = Path(".env")
+
+
+@app.command("run")
+def run_command(env_file: EnvFile = _ENV_FILE) -> None:
+    """Farm until Ctrl-C or SIGTERM. Logs are JSON lines on standard error; one says "ready" with the ports."""
+    with _errors():
+        settings = _settings(env_file)
+        _logs(settings)
+        _until_signal(run(settings))
+
+
+@app.command()
+def check(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+    """Check settings, farm, accounts, backend and hash engine; exit code 3 if something is missing."""
+    with _errors():
+        settings = _settings(env_file)
+        _logs(settings)
+        found = _until_signal(findings(settings))
+        _print_findings(found, as_json=as_json)
+        raise typer.Exit(0 if all(one.ok for one in found) else EXIT_UNREACHABLE)
+
+
+@accounts.command("create")
+def accounts_create(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+    """Make the key in FEE_ACCOUNT_SECRET_FILE if there is none, and the channel accounts that can be paid for."""
+
+    async def create(chain: Ledger) -> Survey:
+        try:
+            return await chain.account.create_missing()
+        except FundsError:
+            # Not funded yet: what is needed is part of the answer, not an error of this step.
+            return await chain.account.survey()
+
+    _accounts(env_file, create, as_json=as_json, make_key=True)
+
+
+@accounts.command("fund")
+def accounts_fund(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+    """Have a test network's friendbot fund the fee account, then create the channel accounts that are missing."""
+
+    async def fund(chain: Ledger) -> Survey:
+        await chain.account.fund()
+        return await chain.account.create_missing()
+
+    _accounts(env_file, fund, as_json=as_json)
+
+
+@accounts.command("show")
+def accounts_show(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+    """Show the fee account, its balance, and the channel accounts on the ledger."""
+    _accounts(env_file, lambda chain: chain.account.survey(), as_json=as_json)
+
+
+def _accounts(
+    env_file: Path,
+    act: Callable[[Ledger], Coroutine[Any, Any, Survey]],
+    *,
+    as_json: bool,
+    make_key: bool = False,
+) -> None:
+    with _errors():
+        settings = _settings(env_file)
+        key_file = settings.fee_account_secret_file
+        if make_key and key_file is not None and settings.fee_account_secret is None and not key_file.exists():
+            create_key_file(key_file)
+        _logs(settings)
+
+        async def acted() -> Survey:
+            async with ledger(settings) as chain:
+                return await act(chain)
+
+        _print_survey(_until_signal(acted()), as_json=as_json)
+
+
+def _print_survey(survey: Survey, *, as_json: bool) -> None:
+    record = {
+        "fee_account": survey.address,
+        "balance_stroops": survey.balance_stroops,
+        "needed_stroops": survey.needed_stroops,
+        "channels": len(survey.existing),
+        "channels_missing": len(survey.missing),
+    }
+    if as_json:
+        typer.echo(json.dumps(record))
+        return
+    table = Table(show_header=False)
+    balance = "does not exist" if survey.balance_stroops is None else f"{survey.balance_stroops / 1e7:.7f} XLM"
+    table.add_row("fee account", survey.address)
+    table.add_row("balance", balance)
+    table.add_row("channel accounts", f"{len(survey.existing)} on the ledger, {len(survey.missing)} missing")
+    if survey.needed_stroops:
+        table.add_row("still needed", f"{survey.needed_stroops / 1e7:.7f} XLM")
+    Console().print(table)
+
+
+def _print_findings(found: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([{"name": one.name, "ok": one.ok, "detail": one.detail} for one in found]))
+        return
+    table = Table(show_header=False)
+    for one in found:
+        table.add_row("ok" if one.ok else "FAILED", one.name, one.detail)
+    Console().print(table)
+
+
+def _settings(env_file: Path) -> PoolerSettings:
+    if env_file != _ENV_FILE and not env_file.exists():
+        raise ConfigError("--env-file", f"there is no file {env_file}")
+    return load_settings(env_file)
+
+
+def _logs(settings: PoolerSettings) -> None:
+    with contextlib.suppress(ConfigError):
+        logs.configure(settings.log_level, [settings.fee_secret().get_secret_value()])
+        return
+    logs.configure(settings.log_level)
+
+
+def _until_signal(work: Coroutine[Any, Any, T]) -> T:
+    """Runs to the end; at SIGINT or SIGTERM everything is stopped cleanly and the process ends with exit code 0."""
+
+    async def guarded() -> T:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
+
+        def stop() -> None:
+            log.info("stopping")
+            for name in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(name)
+            task.cancel()
+
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, stop)
+        return await task
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise typer.Exit(0) from None
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    """Turns expected errors into one line on standard error and an exit code."""
+    try:
+        yield
+    except (ConfigError, IdentityError) as error:
+        _fail(error, EXIT_CONFIG)
+    except RpcError as error:
+        _fail(f"STELLAR_RPC_URL: {error}", EXIT_UNREACHABLE)
+    except PoolerError as error:
+        _fail(error, error.exit_code)
+
+
+def _fail(error: object, code: int) -> None:
+    typer.echo(f"kale-pooler: {error}", err=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of `kale-pooler`."""
+    app(prog_name="kale-pooler")

@@ -1,0 +1,64 @@
+"""The blocks a pooler is busy with: the open one, and those before whose reports are not written yet."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pooler.domain.assignment import Assignment, FarmerWork
+from pooler.domain.schedule import BlockPlan, Stage
+
+
+@dataclass(slots=True)
+class Round:
+    """One block with its farmers.
+
+    Attributes:
+        index: The block's index.
+        plan: What is known of the block once it is open; None before.
+        works: The farmers' work by address.
+        over: Whether a later block is open.
+    """
+
+    index: int
+    plan: BlockPlan | None = None
+    works: dict[str, FarmerWork] = field(default_factory=dict)
+    over: bool = False
+
+    def stage(self, ledger_time: int) -> Stage:
+        """Where the block stands once a ledger has closed at `ledger_time` (seconds)."""
+        if self.over:
+            return Stage.OVER
+        return Stage.SEARCHING if self.plan is None else self.plan.stage(ledger_time)
+
+    def assign(self, assignment: Assignment) -> FarmerWork:
+        """The work for an assignment; a repeat returns the same."""
+        return self.works.setdefault(assignment.address, FarmerWork(assignment))
+
+
+class Rounds:
+    """All rounds by block index."""
+
+    def __init__(self) -> None:
+        self._rounds: dict[int, Round] = {}
+
+    def __iter__(self) -> Iterator[Round]:
+        """Every round, oldest first."""
+        return iter([self._rounds[index] for index in sorted(self._rounds)])
+
+    def of(self, index: int) -> Round:
+        """The round of a block; made if there is none."""
+        return self._rounds.setdefault(index, Round(index))
+
+    def get(self, index: int) -> Round | None:
+        """The round of a block, if there is one."""
+        return self._rounds.get(index)
+
+    def close_before(self, index: int) -> list[Round]:
+        """Marks every round before the farm's `index` as over; those that were not before."""
+        closed = [one for one in self if one.index < index and not one.over]
+        for one in closed:
+            one.over = True
+        return closed
+
+    def drop_finished(self) -> None:
+        """Forgets rounds that are over and have nobody left to report on."""
+        self._rounds = {index: one for index, one in self._rounds.items() if one.works or not one.over}

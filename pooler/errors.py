@@ -1,0 +1,71 @@
+"""What can go wrong in the pooler, beside what `kale_chain.errors` and `kale_common.errors` name.
+
+PoolerError
+├── BackendError                 the backend did not do as asked
+│   ├── BackendUnavailableError  no connection, no answer in time, a stream cut: ask again, soon
+│   │   └── BackendSilentError   a stream without a message for the allowed time: open it anew
+│   └── BackendRefusedError      the backend understood and refused
+├── SearchError                  the hash engine cannot do what is configured
+├── StateError                   the state directory cannot be used
+└── FundsError                   the fee account is missing or cannot pay for the channel accounts
+
+Each has a retry class and, where it can end the process, an exit code.
+"""
+
+from kale_chain.errors import Retry
+
+EXIT_UNREACHABLE = 3
+
+
+class PoolerError(Exception):
+    """Base of everything the pooler raises itself."""
+
+    retry: Retry = Retry.NEVER
+    exit_code: int = 1
+
+
+class BackendError(PoolerError):
+    """The backend did not do as asked."""
+
+
+class BackendUnavailableError(BackendError):
+    """The backend cannot be reached, did not answer in time, or cut a stream. Says nothing about the request."""
+
+    retry = Retry.NEXT_LEDGER
+
+
+class BackendSilentError(BackendUnavailableError):
+    """A stream brought nothing for the allowed time; it is to be opened anew."""
+
+
+class BackendRefusedError(BackendError):
+    """The backend understood the request and refused it.
+
+    Attributes:
+        code: The gRPC status's name, such as "FAILED_PRECONDITION".
+        reason: The backend's own words.
+    """
+
+    def __init__(self, code: str, reason: str, retry: Retry) -> None:
+        super().__init__(f"the backend refused ({code}): {reason}")
+        self.code = code
+        self.reason = reason
+        self.retry = retry
+
+
+class SearchError(PoolerError):
+    """The hash engine cannot do what is configured."""
+
+    exit_code = 2
+
+
+class StateError(PoolerError):
+    """The state directory belongs to another pool, is in use, or cannot be written."""
+
+    exit_code = 2
+
+
+class FundsError(PoolerError):
+    """The fee account is missing on the ledger or cannot pay for the channel accounts."""
+
+    exit_code = EXIT_UNREACHABLE

@@ -1,0 +1,145 @@
+"""The backend's PoolService as the services' port: deadlines on every call, a limit on every silence."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from kalepool.v1 import pool_pb2, pool_pb2_grpc
+from pooler.domain.report import Acknowledgement, Report
+from pooler.errors import BackendError, BackendRefusedError, BackendSilentError
+from pooler.link.faults import translated
+from pooler.link.messages import acknowledgement, plant_message, report_request
+from pooler.ports import PlantMessage, PlantsDone
+
+
+class _Reads(Protocol):
+    async def read(self) -> Any: ...
+
+
+class GrpcBackend:
+    """The backend over one gRPC channel, which reconnects by itself.
+
+    Args:
+        channel: To the backend.
+        pooler_id: This pooler's name.
+        timeout: Seconds that a unary call may take and a stream may be silent (API_TIMEOUT_MS).
+
+    Attributes:
+        problem: Why the backend is not up, as last heard; None if it is.
+        changed: Called when `problem` changes.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, *, pooler_id: str, timeout: float) -> None:
+        self._pool: pool_pb2_grpc.PoolServiceAsyncStub = pool_pb2_grpc.PoolServiceStub(channel)
+        self._health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        self._pooler_id = pooler_id
+        self._timeout = timeout
+        self.problem: str | None = None
+        self.changed: Callable[[], None] = lambda: None
+
+    async def plant(self, block_index: int, *, farmers: int, resume_after: int) -> AsyncIterator[PlantMessage]:
+        """One stream of a block's plants; ends after `PlantsDone`.
+
+        The request's id is made of pooler and block alone, so that a restarted pooler resumes its own request.
+
+        Raises:
+            BackendSilentError: Nothing came for the allowed time.
+            BackendUnavailableError: The stream was cut.
+            BackendRefusedError: The backend refused the request.
+        """
+        request = pool_pb2.PlantRequest(
+            request_id=f"{self._pooler_id}:{block_index}",
+            pooler_id=self._pooler_id,
+            block_index=block_index,
+            requested_farmers=farmers,
+            resume_after=resume_after,
+        )
+        with self._watched():
+            call = self._pool.Plant(request)
+            try:
+                while (response := await self._read(call)) is not grpc.aio.EOF:
+                    self._heard(None)
+                    message = plant_message(response)
+                    yield message
+                    if isinstance(message, PlantsDone):
+                        return
+            finally:
+                call.cancel()
+
+    async def report_work(self, reports: Sequence[Report]) -> AsyncIterator[Acknowledgement]:
+        """Sends reports and yields their acknowledgements, in the order in which they were stored.
+
+        Raises:
+            BackendSilentError: Nothing came for the allowed time.
+            BackendUnavailableError: The stream was cut.
+            BackendRefusedError: The backend refused the stream.
+        """
+        with self._watched():
+            call = self._pool.ReportWork(self._requests(reports))
+            try:
+                for _ in reports:
+                    response = await self._read(call)
+                    if response is grpc.aio.EOF:
+                        return
+                    self._heard(None)
+                    yield acknowledgement(response)
+            finally:
+                call.cancel()
+
+    async def _requests(self, reports: Sequence[Report]) -> AsyncIterator[pool_pb2.ReportWorkRequest]:
+        for report in reports:
+            yield report_request(report, self._pooler_id)
+
+    async def report_block(self, block_index: int, *, opened_at: int, ledger: int) -> bool:
+        """Tells of a detected block; False if it was told before.
+
+        Raises:
+            BackendUnavailableError: No answer in time.
+            BackendRefusedError: The backend refused it.
+        """
+        request = pool_pb2.ReportBlockRequest(
+            pooler_id=self._pooler_id, block_index=block_index, opened_ledger_time=opened_at, ledger_sequence=ledger
+        )
+        with self._watched():
+            answer = await self._pool.ReportBlock(request, timeout=self._timeout)
+            self._heard(None)
+            return answer.recorded
+
+    async def check(self) -> None:
+        """Asks for the backend's health.
+
+        Raises:
+            BackendUnavailableError: No answer in time, or it does not serve now.
+        """
+        with self._watched():
+            answer = await self._health.Check(health_pb2.HealthCheckRequest(), timeout=self._timeout)
+            serving = answer.status == health_pb2.HealthCheckResponse.SERVING
+            self._heard(None if serving else "it says that it does not serve now")
+
+    async def _read(self, call: _Reads) -> Any:
+        try:
+            return await asyncio.wait_for(call.read(), self._timeout)
+        except TimeoutError as error:
+            raise BackendSilentError(f"no message for {self._timeout:g} s") from error
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Translates gRPC's errors, and keeps what they say of the backend's health."""
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            fault = translated(error)
+            self._heard(None if isinstance(fault, BackendRefusedError) else str(fault))
+            raise fault from error
+        except BackendError as error:
+            self._heard(str(error))
+            raise
+
+    def _heard(self, problem: str | None) -> None:
+        changed, self.problem = problem != self.problem, problem
+        if changed:
+            self.changed()

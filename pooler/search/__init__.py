@@ -1,0 +1,1 @@
+"""The nonce search, over the native engine."""

@@ -1,0 +1,129 @@
+"""The native engine as an asyncio citizen: its events come out of an async iterator, never through callbacks."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from kale_chain.hashing import farmer_bytes
+from kale_hash_rs import Engine, EngineClosedError, Event, Job, KernelUnavailableError
+from pooler.domain.assignment import Assignment, Find
+from pooler.errors import SearchError
+from pooler.ports import Found
+
+# The native call returns at least this often, so that closing never waits longer.
+_POLL_SECONDS = 0.5
+_RATE_SECONDS = 10.0
+
+
+class NativeSearch:
+    """A job of the engine."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    @property
+    def hashes(self) -> int:
+        """Nonces tried."""
+        return self._job.hashes
+
+    def weigh(self, weight: int) -> None:
+        """Changes its share of the cores."""
+        self._job.set_weight(weight)
+
+    def cancel(self) -> None:
+        """Ends it; a repeat does nothing."""
+        self._job.cancel()
+
+
+class NativeEngine:
+    """The cores of this machine. A context manager: leaving it stops and joins every worker.
+
+    Args:
+        cores: How many to search on at most; affinity mask and quota may allow less. None: all that they allow.
+        kernel: "auto", or a kernel's name.
+
+    Raises:
+        SearchError: If this CPU cannot run the kernel.
+    """
+
+    def __init__(self, *, cores: int | None, kernel: str = "auto") -> None:
+        try:
+            # Without a number the engine takes what affinity mask and quota allow: that many are usable.
+            self._engine = Engine(kernel=kernel)
+            self.usable_cores = self._engine.threads
+            if cores is not None and cores < self.usable_cores:
+                self._engine.close()
+                self._engine = Engine(threads=cores, kernel=kernel)
+        except KernelUnavailableError as error:
+            raise SearchError(f"HASH_KERNEL: {error}") from error
+        self._waiter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finds")
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops every search and joins the workers. A repeat does nothing."""
+        self._engine.close()
+        self._waiter.shutdown()
+
+    @property
+    def threads(self) -> int:
+        """How many workers search."""
+        return self._engine.threads
+
+    @property
+    def kernel(self) -> str:
+        """The kernel in use."""
+        return self._engine.kernel
+
+    def search(
+        self, assignment: Assignment, entropy: bytes, *, min_zeros: int, max_zeros: int, nonce_start: int, weight: int
+    ) -> NativeSearch:
+        """Starts a search."""
+        job = self._engine.submit(
+            assignment.block_index,
+            entropy,
+            farmer_bytes(assignment.address),
+            min_zeros=min_zeros,
+            max_zeros=max_zeros,
+            nonce_start=nonce_start,
+            weight=weight,
+            tag=f"{assignment.block_index}:{assignment.address}",
+        )
+        return NativeSearch(job)
+
+    async def finds(self) -> AsyncIterator[list[Found]]:
+        """What searches find, in batches, until the engine is closed."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                events = await loop.run_in_executor(self._waiter, self._engine.events, _POLL_SECONDS)
+            except EngineClosedError:
+                return
+            if events:
+                yield [_found(event) for event in events]
+
+    def rate(self) -> float:
+        """Hashes a second over the last ten seconds of calls to this."""
+        now = time.monotonic()
+        self._samples.append((now, self._engine.stats().hashes))
+        while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_SECONDS:  # noqa: PLR2004 - two make a rate
+            self._samples.popleft()
+        (then, before), (_, hashes) = self._samples[0], self._samples[-1]
+        return (hashes - before) / (now - then) if now > then else 0.0
+
+
+def _found(event: Event) -> Found:
+    block_index, address = event.tag.split(":")
+    find = None if event.find is None else Find(event.find.zeros, event.find.nonce, event.find.digest)
+    return Found(int(block_index), address, find, event.ended)

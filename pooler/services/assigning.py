@@ -1,0 +1,117 @@
+"""Having farmers planted and taking them on, one stream of plants per block."""
+
+import asyncio
+from collections.abc import Callable
+
+import stamina
+import structlog
+
+from kale_chain.errors import Retry
+from pooler.domain.assignment import Assignment
+from pooler.errors import BackendRefusedError, BackendSilentError, BackendUnavailableError
+from pooler.ports import Backend, Journal, PlantedEvent, PlantFailedEvent, PlantsDone
+
+log = structlog.get_logger(__name__)
+
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+class Assigning:
+    """Asks the backend to plant; every planted farmer becomes an assignment.
+
+    Args:
+        backend: The backend.
+        journal: Keeps what was asked and assigned.
+        farmers: How many farmers to ask for in a block.
+        take: Called with each new assignment, as its event arrives.
+        tasks: Where the streams run.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        journal: Journal,
+        *,
+        farmers: int,
+        take: Callable[[Assignment], None],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._backend = backend
+        self._journal = journal
+        self._farmers = farmers
+        self._take = take
+        self._tasks = tasks
+        self._streams: dict[int, asyncio.Task[None]] = {}
+        self._last_number: dict[int, int] = {}
+        self._done: set[int] = set()
+
+    @property
+    def asking(self) -> bool:
+        """Whether plants are under way."""
+        return bool(self._streams)
+
+    def ask(self, block_index: int) -> None:
+        """Has farmers planted in a block; does nothing while or after that happens."""
+        if block_index in self._done or block_index in self._streams:
+            return
+        stream = self._tasks.create_task(self._ask(block_index), name=f"plants of block {block_index}")
+        self._streams[block_index] = stream
+        stream.add_done_callback(lambda _: self._streams.pop(block_index, None))
+
+    def leave_before(self, block_index: int) -> None:
+        """Ends the streams of blocks before `block_index`: nobody can be worked for in them any more."""
+        for index in [index for index in self._streams if index < block_index]:
+            self._streams[index].cancel()
+        self._done = {index for index in self._done if index >= block_index}
+        self._last_number = {index: last for index, last in self._last_number.items() if index >= block_index}
+
+    async def _ask(self, block_index: int) -> None:
+        await self._journal.requested(block_index)
+        try:
+            await self._until_done(block_index)
+        except BackendRefusedError as error:
+            log.warning("plants refused", block_index=block_index, reason=error.reason, code=error.code)
+            if error.retry is Retry.NEVER:
+                self._done.add(block_index)
+            return
+        self._done.add(block_index)
+
+    async def _until_done(self, block_index: int) -> None:
+        async for attempt in stamina.retry_context(
+            on=BackendUnavailableError, attempts=None, timeout=None, wait_max=LONGEST_PAUSE_SECONDS
+        ):
+            with attempt:
+                while not await self._stream(block_index):
+                    log.info("the plant stream was silent; asking again", block_index=block_index)
+
+    async def _stream(self, block_index: int) -> bool:
+        """Takes one stream's events; False if it fell silent and is to be opened again at once."""
+        stream = self._backend.plant(
+            block_index, farmers=self._farmers, resume_after=self._last_number.get(block_index, 0)
+        )
+        try:
+            async for message in stream:
+                if isinstance(message, PlantsDone):
+                    log.info(
+                        "plants are final", block_index=block_index, planted=message.planted, failed=message.failed
+                    )
+                    return True
+                await self._event(block_index, message)
+        except BackendSilentError:
+            return False
+        raise BackendUnavailableError("the plant stream ended without its summary")
+
+    async def _event(self, block_index: int, event: PlantedEvent | PlantFailedEvent) -> None:
+        if event.number <= self._last_number.get(block_index, 0):
+            return
+        if isinstance(event, PlantFailedEvent):
+            log.info(
+                "plant failed",
+                block_index=block_index,
+                farmer_id=event.farmer_id,
+                reason=event.reason,
+                message=event.message,
+            )
+        elif await self._journal.assigned(event.assignment):
+            self._take(event.assignment)
+        self._last_number[block_index] = event.number

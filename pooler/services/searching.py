@@ -1,0 +1,144 @@
+"""Searching nonces for every assigned farmer, the one with the fewest zeros first."""
+
+import structlog
+
+from pooler.domain.assignment import FarmerWork
+from pooler.domain.nonce_range import nonce_start
+from pooler.domain.priority import weights
+from pooler.domain.round import Round, Rounds
+from pooler.domain.schedule import MAX_ZEROS
+from pooler.ports import Found, HashEngine, Journal, Search
+
+log = structlog.get_logger(__name__)
+
+Key = tuple[int, str]
+
+
+class Searching:
+    """The searches of all rounds.
+
+    Args:
+        engine: The cores.
+        journal: Keeps finds.
+        rounds: The blocks and their farmers; finds go into them.
+        run: Bytes that differ for every start of the pooler.
+        limit: How many searches may run at a time (MAX_WORK_PROCESSES).
+    """
+
+    def __init__(self, engine: HashEngine, journal: Journal, rounds: Rounds, *, run: bytes, limit: int) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._rounds = rounds
+        self._run = run
+        self._limit = limit
+        self._searches: dict[Key, Search] = {}
+        self._weights: dict[Key, int] = {}
+        self._ended: dict[Key, Search] = {}
+        self._waiting: dict[Key, None] = {}
+
+    @property
+    def running(self) -> int:
+        """How many searches run."""
+        return len(self._searches)
+
+    def hashes(self, block_index: int, address: str) -> int:
+        """Nonces tried for a farmer in a block by this run."""
+        key = (block_index, address)
+        search = self._searches.get(key) or self._ended.get(key)
+        return 0 if search is None else search.hashes
+
+    def start(self, one: Round) -> None:
+        """Starts what can be started in a round; does nothing for searches that run, ended or wait."""
+        if one.plan is None or one.over:
+            return
+        for address, work in one.works.items():
+            key = (one.index, address)
+            if key in self._searches or key in self._ended or key in self._waiting:
+                continue
+            if len(self._searches) < self._limit:
+                self._begin(key, one, work)
+            else:
+                log.warning("search waits: MAX_WORK_PROCESSES run", block_index=one.index, farmer_id=_id(work))
+                self._waiting[key] = None
+        self._weigh()
+
+    def _begin(self, key: Key, one: Round, work: FarmerWork) -> None:
+        assert one.plan is not None
+        reached = -1 if work.best is None else work.best.zeros
+        if reached >= one.plan.target_zeros:
+            return
+        self._searches[key] = self._engine.search(
+            work.assignment,
+            one.plan.entropy,
+            min_zeros=reached + 1,
+            max_zeros=min(one.plan.target_zeros, MAX_ZEROS),
+            nonce_start=nonce_start(self._run, *key),
+            weight=1,
+        )
+        log.debug("search started", block_index=one.index, farmer_id=_id(work), target_zeros=one.plan.target_zeros)
+
+    def stop(self, block_index: int, address: str | None = None) -> None:
+        """Ends the searches of a block, or of one farmer in it; finds on their way still count."""
+        for key in [key for key in self._waiting if _matches(key, block_index, address)]:
+            del self._waiting[key]
+        for key in [key for key in self._searches if _matches(key, block_index, address)]:
+            search = self._searches.pop(key)
+            search.cancel()
+            self._ended[key] = search
+        self._refill()
+
+    def forget(self, block_index: int) -> None:
+        """Drops what is kept of a finished block."""
+        self.stop(block_index)
+        self._ended = {key: search for key, search in self._ended.items() if key[0] != block_index}
+
+    async def run(self) -> None:
+        """Takes finds until the engine is closed."""
+        async for batch in self._engine.finds():
+            better = [
+                (found.block_index, found.address, found.find) for found in batch if self._take(found) and found.find
+            ]
+            if better:
+                await self._journal.found(better)
+            self._refill()
+            self._weigh()
+
+    def _take(self, found: Found) -> bool:
+        key = (found.block_index, found.address)
+        if found.ended and key in self._searches:
+            self._ended[key] = self._searches.pop(key)
+        one = self._rounds.get(found.block_index)
+        work = None if one is None else one.works.get(found.address)
+        if work is None or found.find is None:
+            return False
+        return work.found(found.find)
+
+    def _refill(self) -> None:
+        for key in list(self._waiting):
+            if len(self._searches) >= self._limit:
+                return
+            del self._waiting[key]
+            one = self._rounds.get(key[0])
+            if one is not None and key[1] in one.works:
+                self._begin(key, one, one.works[key[1]])
+
+    def _weigh(self) -> None:
+        """Gives every search its weight; only changes reach the engine."""
+        wanted = weights({key: self._reached(key) for key in self._searches})
+        for key, weight in wanted.items():
+            if self._weights.get(key) != weight:
+                self._searches[key].weigh(weight)
+        self._weights = wanted
+
+    def _reached(self, key: Key) -> int:
+        one = self._rounds.get(key[0])
+        work = None if one is None else one.works.get(key[1])
+        return -1 if work is None or work.best is None else work.best.zeros
+
+
+def _id(work: FarmerWork) -> str:
+    return work.assignment.farmer_id
+
+
+def _matches(key: Key, block_index: int, address: str | None) -> bool:
+    return key[0] == block_index and address in {None, key[1]}

@@ -1,0 +1,1 @@
+"""The pooler's memory on disk."""
