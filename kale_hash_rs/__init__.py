@@ -11,6 +11,7 @@ from kale_hash_rs._native import (
     count_zeros,
     hash_nonce,
     kernels,
+    usable_threads,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "count_zeros",
     "hash_nonce",
     "kernels",
+    "usable_threads",
 ]

@@ -43,18 +43,25 @@ const ROTATIONS: [u32; 25] =
 
 /// Theta: adds to every lane the parity of two neighbouring columns.
 #[must_use]
-pub fn theta(state: &State) -> State {
-    let parity: [u64; 5] =
-        std::array::from_fn(|x| state[x] ^ state[x + 5] ^ state[x + 10] ^ state[x + 15] ^ state[x + 20]);
-    std::array::from_fn(|lane| {
-        let x = lane % 5;
-        state[lane] ^ parity[(x + 4) % 5] ^ parity[(x + 1) % 5].rotate_left(1)
-    })
+#[inline]
+pub fn theta(mut state: State) -> State {
+    let mut parity = [0; 5];
+    for x in 0..5 {
+        parity[x] = state[x] ^ state[x + 5] ^ state[x + 10] ^ state[x + 15] ^ state[x + 20];
+    }
+    for x in 0..5 {
+        let sum = parity[(x + 4) % 5] ^ parity[(x + 1) % 5].rotate_left(1);
+        for y in 0..5 {
+            state[x + 5 * y] ^= sum;
+        }
+    }
+    state
 }
 
 /// Rho and pi: rotates every lane and moves lane (x, y) to (y, 2x + 3y).
 #[must_use]
-pub fn rho_pi(state: &State) -> State {
+#[inline]
+pub fn rho_pi(state: State) -> State {
     let mut moved = [0; 25];
     for x in 0..5 {
         for y in 0..5 {
@@ -65,17 +72,22 @@ pub fn rho_pi(state: &State) -> State {
 }
 
 /// Chi: combines every lane with the two to its right, the only step that is not linear.
-fn chi(state: &State) -> State {
-    std::array::from_fn(|lane| {
-        let (x, row) = (lane % 5, lane - lane % 5);
-        state[lane] ^ (!state[row + (x + 1) % 5] & state[row + (x + 2) % 5])
-    })
+#[inline]
+fn chi(state: State) -> State {
+    let mut combined = [0; 25];
+    for y in 0..5 {
+        for x in 0..5 {
+            let [right, next] = [state[5 * y + (x + 1) % 5], state[5 * y + (x + 2) % 5]];
+            combined[5 * y + x] = state[5 * y + x] ^ (!right & next);
+        }
+    }
+    combined
 }
 
 /// The permutation Keccak-f[1600].
 fn permute(mut state: State) -> State {
     for constant in ROUND_CONSTANTS {
-        state = chi(&rho_pi(&theta(&state)));
+        state = chi(rho_pi(theta(state)));
         state[0] ^= constant;
     }
     state

@@ -76,7 +76,7 @@ struct FirstRound {
 impl FirstRound {
     /// Prepares the granule that starts at `start`.
     fn new(message: &Message, start: u64) -> Self {
-        Self { lanes: portable::rho_pi(&portable::theta(&message.state(start))) }
+        Self { lanes: portable::rho_pi(portable::theta(message.state(start))) }
     }
 
     /// The state before chi of the second round, `N` times, for nonces at these offsets in the granule.

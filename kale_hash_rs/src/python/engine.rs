@@ -192,9 +192,8 @@ impl Job {
 
 /// A pool of threads that search nonces for many jobs at once.
 ///
-/// `threads` defaults to what the process may use (affinity mask and CPU quota); `kernel` is a name out of `kernels()`, or
-/// "auto" for the fastest. An engine without jobs uses no CPU. In a forked child every call but `close` raises
-/// `EngineClosedError`.
+/// `threads` defaults to `usable_threads()`; `kernel` is a name out of `kernels()`, or "auto" for the fastest. An engine
+/// without jobs uses no CPU. In a forked child every call but `close` raises `EngineClosedError`.
 #[pyclass(frozen, module = "kale_hash_rs")]
 pub struct Engine(search::Engine);
 

@@ -13,6 +13,7 @@ use self::arguments::Int;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::rate;
+use crate::search;
 
 pyo3::create_exception!(
     kale_hash_rs,
@@ -43,6 +44,12 @@ impl From<Error> for PyErr {
 #[pyfunction]
 fn kernels() -> Vec<&'static str> {
     Kernel::available().into_iter().map(Kernel::name).collect()
+}
+
+/// How many threads can run at once: the process's affinity mask and CPU quota decide.
+#[pyfunction]
+fn usable_threads() -> usize {
+    search::usable_threads()
 }
 
 /// The 32-byte work hash of a nonce; `farmer` is the last 32 bytes of the XDR of the farmer's address.
@@ -79,5 +86,7 @@ mod _native {
     #[pymodule_export]
     use super::engine::{Engine, EngineStats, Event, Find, Job};
     #[pymodule_export]
-    use super::{EngineClosedError, KernelUnavailableError, count_zeros, hash_nonce, kernels, measure_rate};
+    use super::{
+        EngineClosedError, KernelUnavailableError, count_zeros, hash_nonce, kernels, measure_rate, usable_threads,
+    };
 }

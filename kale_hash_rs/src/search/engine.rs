@@ -29,6 +29,12 @@ pub struct Stats {
     pub kernel: Kernel,
 }
 
+/// How many threads can run at once: the process's affinity mask and CPU quota decide.
+#[must_use]
+pub fn usable_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// A pool of threads and the jobs that share it; dropping it closes it.
 pub struct Engine {
     schedule: Arc<Schedule>,
@@ -44,7 +50,7 @@ struct Workers {
 }
 
 impl Engine {
-    /// Starts an engine; `threads: None` takes as many as the process may use: its affinity mask and CPU quota decide.
+    /// Starts an engine; `threads: None` takes [`usable_threads`].
     ///
     /// # Errors
     /// [`Error::Invalid`] for no or absurdly many threads, [`Error::Threads`] if the system refuses them.
@@ -54,7 +60,7 @@ impl Engine {
             Some(threads) => {
                 return Err(Error::Invalid(format!("threads must be 1 to {MAX_THREADS}, got {threads}")));
             }
-            None => std::thread::available_parallelism().map_or(1, usize::from),
+            None => usable_threads(),
         };
         let workers = Mutex::new(Some(Workers::start(threads)?));
         Ok(Self { schedule: Arc::new(Schedule::new()), threads, kernel, workers })

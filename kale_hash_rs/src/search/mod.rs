@@ -12,6 +12,6 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, MAX_THREADS, Stats};
+pub use engine::{Engine, MAX_THREADS, Stats, usable_threads};
 pub use job::{Criteria, Event, Find, JobRequest, JobState, NONCES};
 pub use schedule::Job;
