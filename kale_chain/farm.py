@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from kale_chain.errors import FarmMissingError
 from kale_chain.model import Account, Block, Farm, FarmIdentity, PailEntry
 from kale_chain.rpc import Entries, StellarRpc
+from kale_chain.tx import Bounds, FarmCalls, Signer
 from kale_chain.xdr import keys
 from kale_chain.xdr.entries import (
     farm_state,
@@ -14,6 +15,11 @@ from kale_chain.xdr.entries import (
     read_pail,
     read_trustline_balance,
 )
+
+EXTENSION_FEE_STROOPS = 20_000_000
+"""Reserved for extending the farm's life where no simulation can tell the rent; what is not used comes back."""
+
+_FEE_MARGIN_PERCENT = 25
 
 
 class FarmReader:
@@ -75,6 +81,25 @@ class FarmReader:
         by_key = {keys.account(address).to_xdr(): address for address in addresses}
         entries = await self._existing(by_key)
         return {by_key[key]: read_account(entry.data_xdr) for key, entry in entries.found.items()}
+
+    async def fee_floor(self, farm: Farm) -> int:
+        """The least resource fee for calls now, in stroops: 0 but where the farm's life is due to be extended.
+
+        Then the first call pays a week's rent of instance and code, on a quiet farm much more than the call itself.
+        Which call is first nobody knows beforehand, so each must carry it (`FarmCalls.fee_floor`); the others get it
+        back. The rent is taken from the simulation of a plant by nobody.
+        """
+        if not farm.extension_due:
+            return 0
+        probe = FarmCalls(self._identity).plant(
+            farmer=Signer.generate().address,
+            stake=0,
+            block_index=farm.index,
+            sequence=1,
+            bounds=Bounds(max_ledger=farm.ledger + 1),
+        )
+        used = (await self._rpc.simulate(probe.envelope)).resources
+        return used.with_margin(_FEE_MARGIN_PERCENT).resource_fee if used else EXTENSION_FEE_STROOPS
 
     async def _existing(self, by_key: Mapping[str, object]) -> Entries:
         return await self._rpc.entries(list(by_key)) if by_key else Entries(0, {})

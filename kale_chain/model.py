@@ -13,6 +13,12 @@ ENTROPY_BYTES = 32
 DIGEST_BYTES = 32
 MAX_NONCE = 2**64 - 1
 
+LONGEST_LIFE_LEDGERS = 3_110_400
+"""The longest life of an entry on the public networks, in ledgers."""
+WEEK_LEDGERS = 120_960
+"""A week of five-second ledgers: a farm this far below the longest life is extended by the next call."""
+_DUE_SOON_LEDGERS = 60
+
 U32_MAX = 2**32 - 1
 I128_MAX = 2**127 - 1
 I128_MIN = -(2**127)
@@ -139,6 +145,11 @@ class Farm:
     paused: bool
     ledger: int
     live_until: int
+
+    @property
+    def extension_due(self) -> bool:
+        """Whether a call now, or within a block, extends the farm's life and so pays a week's rent more than usual."""
+        return self.live_until - self.ledger < LONGEST_LIFE_LEDGERS - WEEK_LEDGERS + _DUE_SOON_LEDGERS
 
 
 @dataclass(frozen=True, slots=True)

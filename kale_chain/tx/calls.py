@@ -51,11 +51,14 @@ class FarmCalls:
 
     Their own fee is the inclusion fee alone, below the resource fee: they are valid only inside a fee bump
     (`fee_bump`), whose payer carries the cost, so nobody can send them bare. `sequence` is the transaction's own
-    number: one more than the source account's on the ledger. `resources` replaces the measured table, for instance by
-    a simulation's where an extension of the farm's life is due.
+    number: one more than the source account's on the ledger. `resources` replaces the measured table.
+
+    Attributes:
+        fee_floor: Least resource fee of every call, in stroops; see `FarmReader.fee_floor`.
     """
 
     def __init__(self, identity: FarmIdentity) -> None:
+        self.fee_floor = 0
         self._identity = identity
         self._instance = keys.instance(identity.farm_id)
         self._token = keys.instance(identity.token_id)
@@ -86,7 +89,7 @@ class FarmCalls:
             read_write.append(keys.kale_trustline(self._identity, farmer))
         authorization = stellar_xdr.SorobanAuthorizationEntry(_SOURCE_ACCOUNT, _authorized(invocation, *burn))
         used = resources or (PLANT if stake > 0 else PLANT_WITHOUT_STAKE)
-        data = _soroban_data(read_only, read_write, used)
+        data = self._soroban_data(read_only, read_write, used)
         return self._call(
             farmer,
             invocation,
@@ -123,7 +126,7 @@ class FarmCalls:
         arguments = [_address(farmer), scval.to_bytes(digest), scval.to_uint64(nonce)]
         invocation = _invocation(self._identity.farm_id, "work", arguments)
         read_write = [self._instance, *self._block_and_pail(farmer, block_index)]
-        data = _soroban_data([self._code], read_write, resources or WORK)
+        data = self._soroban_data([self._code], read_write, resources or WORK)
         return self._call(source, invocation, authorizations=[], soroban_data=data, sequence=sequence, bounds=bounds)
 
     def harvest(
@@ -145,7 +148,7 @@ class FarmCalls:
         block, pail = self._block_and_pail(farmer, block_index)
         read_only = [self._instance, block, self._token, self._code]
         read_write = [pail, keys.kale_trustline(self._identity, farmer)]
-        data = _soroban_data(read_only, read_write, resources or HARVEST)
+        data = self._soroban_data(read_only, read_write, resources or HARVEST)
         return self._call(source, invocation, authorizations=[], soroban_data=data, sequence=sequence, bounds=bounds)
 
     def _block_and_pail(self, farmer: str, block_index: int) -> tuple[LedgerKey, LedgerKey]:
@@ -175,17 +178,16 @@ class FarmCalls:
             soroban_data=soroban_data,
         )
 
-
-def _soroban_data(
-    read_only: list[LedgerKey], read_write: list[LedgerKey], resources: Resources
-) -> stellar_xdr.SorobanTransactionData:
-    return stellar_xdr.SorobanTransactionData(
-        ext=stellar_xdr.SorobanTransactionDataExt(0),
-        resources=stellar_xdr.SorobanResources(
-            footprint=stellar_xdr.LedgerFootprint(read_only, read_write),
-            instructions=stellar_xdr.Uint32(resources.instructions),
-            disk_read_bytes=stellar_xdr.Uint32(resources.disk_read_bytes),
-            write_bytes=stellar_xdr.Uint32(resources.write_bytes),
-        ),
-        resource_fee=stellar_xdr.Int64(resources.resource_fee),
-    )
+    def _soroban_data(
+        self, read_only: list[LedgerKey], read_write: list[LedgerKey], resources: Resources
+    ) -> stellar_xdr.SorobanTransactionData:
+        return stellar_xdr.SorobanTransactionData(
+            ext=stellar_xdr.SorobanTransactionDataExt(0),
+            resources=stellar_xdr.SorobanResources(
+                footprint=stellar_xdr.LedgerFootprint(read_only, read_write),
+                instructions=stellar_xdr.Uint32(resources.instructions),
+                disk_read_bytes=stellar_xdr.Uint32(resources.disk_read_bytes),
+                write_bytes=stellar_xdr.Uint32(resources.write_bytes),
+            ),
+            resource_fee=stellar_xdr.Int64(max(resources.resource_fee, self.fee_floor)),
+        )
