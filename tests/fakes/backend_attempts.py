@@ -1,0 +1,69 @@
+"""Small fakes of what submitting needs: a store of attempts, a network, and closed ledgers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from backend.domain.attempt import Attempt
+from backend.domain.result import TransactionResult
+from backend.domain.settlement import Effect, Settlement
+from backend.errors import DatabaseUnavailableError, LedgerUnavailableError
+from backend.ports.chain import SendOutcome
+from kale_chain.model import Ledger
+
+
+@dataclass
+class FakeAttemptStore:
+    """Keeps attempts in a list; `faults` are how many of the next calls of settle fail."""
+
+    stored: list[Attempt] = field(default_factory=list)
+    settled: list[Settlement] = field(default_factory=list)
+    faults: int = 0
+
+    async def open(self) -> list[Attempt]:
+        ended = {settlement.attempt_hash for settlement in self.settled}
+        return [attempt for attempt in self.stored if attempt.hash not in ended]
+
+    async def store(self, attempt: Attempt) -> None:
+        self.stored.append(attempt)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        if self.faults:
+            self.faults -= 1
+            raise DatabaseUnavailableError("the database is away")
+        self.settled += settlements
+
+    async def apply(self, effects: Sequence[Effect]) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class FakeNetwork:
+    """Answers every send with `outcome`, or with a fault while it is None."""
+
+    outcome: SendOutcome | None = field(default_factory=lambda: SendOutcome("PENDING"))
+    sent: list[str] = field(default_factory=list)
+
+    async def send(self, envelope: str) -> SendOutcome:
+        self.sent.append(envelope)
+        if self.outcome is None:
+            raise LedgerUnavailableError("time-out; what was sent may have arrived")
+        return self.outcome
+
+
+@dataclass(frozen=True)
+class FakeLedgers:
+    """Ledgers that closed and the results in them."""
+
+    sequence: int
+    results: Sequence[TransactionResult] = ()
+
+    @property
+    def first(self) -> int:
+        return self.sequence
+
+    @property
+    def last(self) -> Ledger:
+        return Ledger(self.sequence, self.sequence * 5)
+
+    def find(self, attempt: Attempt) -> TransactionResult | None:
+        return next((result for result in self.results if result.hash == attempt.hash), None)
