@@ -37,9 +37,9 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/console_scripts.py |
 setup: $(VENV)/.ready ## Create .venv with the pinned tools and libraries
 
 build: setup ## Build both Rust extensions into their packages
-	cargo build --release --locked --package kale_hash_rs --package kale_devnet_engine
+	cargo build --release --locked --package kale_hash_rs --package kale_devnet_engine_python
 	scripts/install_extension.sh libkale_hash_rs.so kale_hash_rs/_native.abi3.so
-	scripts/install_extension.sh libkale_devnet_engine.so devnet/_engine.abi3.so
+	scripts/install_extension.sh libkale_devnet_engine_python.so devnet/_engine.abi3.so
 
 demo: build ## Farm KALE on a local ledger: FARMERS=10 BLOCKS=3 NEIGHBOURS=20 KEEP=
 	$(PY) -m devnet.demo --farmers $(FARMERS) --blocks $(BLOCKS) --neighbours $(NEIGHBOURS) $(if $(KEEP),--keep)
