@@ -1,0 +1,48 @@
+"""All stores over one database."""
+
+from backend.db.attempts import SqlAttemptStore
+from backend.db.database import Database
+from backend.db.events import SqlEventStore
+from backend.db.farmers import SqlFarmerStore
+from backend.db.harvests import SqlHarvestStore
+from backend.db.plants import SqlPlantStore
+from backend.db.works import SqlWorkStore
+from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
+
+
+class SqlStores:
+    """See backend.ports.stores.Stores."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.farmers: FarmerStore = SqlFarmerStore(database)
+        self.plants: PlantStore = SqlPlantStore(database)
+        self.works: WorkStore = SqlWorkStore(database)
+        self.harvests: HarvestStore = SqlHarvestStore(database)
+        self.attempts: AttemptStore = SqlAttemptStore(database)
+        self.events: EventStore = SqlEventStore(database)
+
+    async def ping(self) -> None:
+        """Raises DatabaseUnavailableError if the database does not answer."""
+        await self._database.ping()
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._database.close()
+
+
+async def open_stores(url: str, *, max_connections: int) -> SqlStores:
+    """Connects to a migrated database.
+
+    Raises:
+        DatabaseUnavailableError: it does not answer.
+        MigrationError: its schema is not this program's.
+        BackendError: a setting of the server endangers rows.
+    """
+    database = Database(url, max_connections=max_connections)
+    try:
+        await database.check()
+    except BaseException:
+        await database.close()
+        raise
+    return SqlStores(database)
