@@ -146,6 +146,20 @@ class Farm:
     ledger: int
     live_until: int
 
+    def planted_index(self, close_time: int, *, block_exists: bool) -> int:
+        """The index of the block that a plant falls into, in a ledger that closes at `close_time` (seconds).
+
+        It opens that block unless it is the current one and exists. A farm younger than 300 s starts at index 0; one
+        that nobody planted in for so long at index 1.
+
+        Args:
+            close_time: The applying ledger's close time; at the earliest a moment after the last closed one's.
+            block_exists: Whether the current block is on the ledger, neither unopened nor expired.
+        """
+        if close_time >= self.block.ends_at:
+            return self.index + 1
+        return self.index if block_exists or not self.index else self.index + 1
+
     @property
     def extension_due(self) -> bool:
         """Whether a call now, or within a block, extends the farm's life and so pays a week's rent more than usual."""

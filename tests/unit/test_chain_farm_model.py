@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kale_chain.errors import ContractError, FarmError, FarmErrorCode, TokenError, TokenErrorCode
 from kale_chain.farm_model import FarmModel
 from kale_chain.hashing import work_hash
-from kale_chain.model import STROOPS_PER_KALE, Block, Ledger
+from kale_chain.model import STROOPS_PER_KALE, Block, Farm, Ledger
 
 TRACE = Path(__file__).parents[1] / "vectors" / "farm_trace.txt"
 FARMERS = [str(number) for number in range(6)]
@@ -179,3 +179,26 @@ def test_refused_calls_change_nothing_and_no_stake_appears_or_vanishes(steps: li
             pail.stake for (_, index), pail in model.pails.items() if index == model.index and not pail.worked
         )
         assert not model.blocks or model.blocks[model.index].staked_total == unworked
+
+
+@given(st.integers(0, 3), st.booleans(), st.integers(0, 700), st.booleans())
+def test_the_farm_predicts_the_index_that_its_model_plants_into(
+    index: int,
+    exists: bool,  # noqa: FBT001
+    passed: int,
+    paused: bool,  # noqa: FBT001
+) -> None:
+    model = FarmModel(1_000, {})
+    model.index = index
+    if exists:
+        model.blocks[index] = model.farm_block.opened_at(1_000)
+    farm = Farm(index, model.farm_block, paused, ledger=100, live_until=200)
+    now = Ledger(101, 1_000 + passed)
+    model.plant("farmer", 0, now)
+    assert model.index == farm.planted_index(now.close_time, block_exists=exists)
+
+
+@pytest.mark.parametrize(("live_until", "due"), [(3_110_400, False), (3_110_400 - 120_960, True), (0, True)])
+def test_an_extension_is_due_a_week_below_the_longest_life(live_until: int, due: bool) -> None:  # noqa: FBT001
+    farm = Farm(0, Block.unseen(0), paused=False, ledger=0, live_until=live_until)
+    assert farm.extension_due is due
