@@ -8,6 +8,7 @@ from backend.chain.faults import ledger_faults
 from backend.domain.farmer import FarmerKey
 from backend.ports.chain import SignedTransaction
 from backend.ports.vault import Vault
+from kale_chain.farm import FarmReader
 from kale_chain.model import FarmIdentity, Resources
 from kale_chain.rpc import StellarRpc
 from kale_chain.tx import (
@@ -49,6 +50,7 @@ class KaleTransactionFactory:
         self._master = master
         self._vault = vault
         self._rpc = rpc
+        self._reader = FarmReader(rpc, identity)
         self._fee = MIN_FEE
         derived = [master.derive(_CHANNEL_LABEL, number) for number in range(channels)]
         self._channels = {signer.address: signer for signer in derived}
@@ -67,6 +69,7 @@ class KaleTransactionFactory:
         """See TransactionFactory. The fee nine in ten recent contract calls offered at most, within bounds."""
         with ledger_faults():
             stats = await self._rpc.fee_stats()
+            self._farm.fee_floor = await self._reader.fee_floor(await self._reader.farm())
         self._fee = min(max(stats.soroban_inclusion_p90, MIN_FEE), MAX_INCLUSION_FEE)
 
     def plant(

@@ -11,16 +11,12 @@ from backend.ports.chain import PailKey
 from kale_chain.farm import FarmReader
 from kale_chain.model import Account, Block, FarmIdentity, Ledger, PailEntry
 from kale_chain.rpc import StellarRpc
-from kale_chain.xdr import keys
-from kale_chain.xdr.entries import read_pail
 
 
 class RpcChainReader:
     """ChainReader over one Stellar RPC endpoint."""
 
     def __init__(self, rpc: StellarRpc, identity: FarmIdentity) -> None:
-        self._rpc = rpc
-        self._identity = identity
         self._farm = FarmReader(rpc, identity)
         self._index: int | None = None
 
@@ -42,15 +38,8 @@ class RpcChainReader:
 
     async def pails(self, pails: Sequence[PailKey]) -> tuple[int, Mapping[PailKey, PailEntry]]:
         """See ChainReader."""
-        farm_id = self._identity.farm_id
-        by_key = {keys.pail(farm_id, address, index).to_xdr(): (address, index) for address, index in pails}
         with ledger_faults():
-            entries = await self._rpc.entries(list(by_key))
-            found = {
-                by_key[key]: PailEntry(read_pail(entry.data_xdr), entry.live_until or 0)
-                for key, entry in entries.found.items()
-            }
-        return entries.ledger, found
+            return await self._farm.dated_pails(pails)
 
     async def balances(self, addresses: Sequence[str]) -> Mapping[str, int]:
         """See ChainReader."""

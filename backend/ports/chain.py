@@ -150,4 +150,4 @@ class TransactionFactory(Protocol):
         """Channel accounts with 1 XLM each, created by the master account; at most 100."""
 
     async def refresh(self) -> None:
-        """Reads what inclusion fee is offered at present, for transactions built from now on."""
+        """Reads what fees are needed at present, for transactions built from now on."""

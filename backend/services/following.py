@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -118,20 +119,21 @@ class Following:
             self._resending = asyncio.create_task(self._submitting.resend())
 
 
-async def repeat_at_each_ledger(
-    name: str, watch: FarmWatch, act: Callable[[], Awaitable[None]], *, seconds: float | None = None
+async def repeat(
+    name: str, watch: FarmWatch, act: Callable[[], Awaitable[None]], *, ledgers: int = 1, seconds: float | None = None
 ) -> None:
-    """Runs `act` at every closed ledger, and at least every `seconds`; a fault of database or ledger only delays it."""
-    seen = -1
+    """Runs `act` now, then every `ledgers` closed ledgers and at least every `seconds`.
+
+    A fault, of database or ledger or of the program, is logged and only delays it.
+    """
     while True:
-        try:
-            async with asyncio.timeout(seconds):
-                seen = await watch.closed.after(seen)
-        except TimeoutError:
-            seen = watch.closed.count
+        seen = watch.closed.count
         try:
             await act()
         except BackendError as error:
             _log.warning("going on at the next ledger", service=name, reason=error.reason, error=str(error))
         except Exception:  # noqa: BLE001  (a fault in one duty must not end the others: stakes depend on them)
             _log.exception("a fault of the program; going on at the next ledger", service=name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await watch.closed.after(seen + ledgers - 1)

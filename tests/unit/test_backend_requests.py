@@ -23,8 +23,8 @@ WORK = {
     "nonce": 1,
 }
 BLOCK = {"pooler_id": "pooler-1", "block_index": 1, "opened_ledger_time": 0, "ledger_sequence": 0}
-CREATE = {"request_id": "r-1", "stake_basis_points": None, "harvest_after_blocks": None}
-PAGE = {"page_size": 0, "page_token": ""}
+CREATE: dict[str, Any] = {"request_id": "r-1", "stake_basis_points": None, "harvest_after_blocks": None}
+PAGE: dict[str, Any] = {"page_size": 0, "page_token": ""}
 CHANGE = {"paths": ["state"], "stake_basis_points": 0, "harvest_after_blocks": 0, "state": FarmerState.INACTIVE}
 Function = Callable[..., Any]
 
