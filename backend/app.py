@@ -1,0 +1,180 @@
+"""The composition root: what the backend is made of, in which order it starts, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, NoReturn, Self
+
+import structlog
+
+from backend.api.farmers import FarmerServicer
+from backend.api.http import HttpServer, http_application
+from backend.api.pool import PoolServicer
+from backend.api.server import GrpcServer, Servicers
+from backend.api.status import StatusServicer, follow_health
+from backend.chain.factory import KaleTransactionFactory
+from backend.chain.feed import RpcLedgerFeed, RpcSender
+from backend.chain.reader import RpcChainReader
+from backend.config import Settings
+from backend.db import open_stores
+from backend.ports.stores import Stores
+from backend.ports.vault import Vault
+from backend.services.access import ChainAccess
+from backend.services.backstop import Backstop
+from backend.services.channels import Channels
+from backend.services.following import FarmWatch, Following, repeat
+from backend.services.harvesting import Harvesting
+from backend.services.onboarding import Onboarding
+from backend.services.planting import Planting
+from backend.services.recovering import Recovering
+from backend.services.status import StatusBoard
+from backend.services.submitting import Submitting
+from backend.services.working import Working
+from backend.vault import FileVault
+from kale_chain.identify import identify
+from kale_chain.model import FarmIdentity
+from kale_chain.rpc import StellarRpc
+
+_log = structlog.get_logger()
+
+GRACE_SECONDS = 2.0
+_FEE_REFRESH_LEDGERS = 10
+_MILLISECONDS = 1000
+
+
+class Backend:
+    """The backend as one async context manager: entered, it serves; left, it has stopped cleanly.
+
+    Attributes:
+        grpc_port: The gRPC port it listens on.
+        http_port: The HTTP port it listens on.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.grpc_port = settings.port
+        self.http_port = settings.http_port
+
+    async def __aenter__(self) -> Self:
+        """Starts in order: database, ledger and farm, keys, open attempts, listeners, and last what acts by itself.
+
+        Raises:
+            ConfigError: a setting does not fit.
+            BackendError: the database, the schema or the key file is not usable.
+            ChainError: the RPC is out of reach, or network or farm are not the ones configured.
+        """
+        async with AsyncExitStack() as starting:
+            await self._start(starting)
+            self._stack = starting.pop_all()
+        _log.info("ready", grpc_port=self.grpc_port, http_port=self.http_port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stops in the opposite order."""
+        await self._stack.aclose()
+        _log.info("stopped")
+
+    async def failed(self) -> NoReturn:
+        """Waits for ever; raises what ended a part that must not end."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise AssertionError("a part that runs for ever has ended")
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        stores = await open_stores(
+            settings.database_url.get_secret_value(), max_connections=settings.db_max_connections
+        )
+        stack.push_async_callback(stores.close)
+        rpc = await stack.enter_async_context(StellarRpc(settings.stellar_rpc_url))
+        identity = await identify(
+            rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
+        )
+        vault = FileVault.open(settings.key_file, settings.stellar_network_passphrase)
+        parts = _Parts(settings, stores, rpc, identity, vault)
+        after = await parts.following.start()
+        stack.push_async_callback(self._cancel_tasks)
+        await self._listen(parts, stack)
+        self._run(parts, after)
+
+    async def _listen(self, parts: _Parts, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        servicers = Servicers(
+            pool=PoolServicer(parts.planting, parts.working),
+            farmers=FarmerServicer(parts.stores.farmers, parts.onboarding),
+            status=StatusServicer(parts.board),
+        )
+        grpc_server = GrpcServer(settings.bind_address, settings.port, servicers)
+        await grpc_server.start()
+        stack.push_async_callback(grpc_server.stop, GRACE_SECONDS)
+        application = http_application(parts.planting, parts.working, parts.board)
+        http_server = HttpServer(settings.bind_address, settings.http_port, application)
+        await http_server.start()
+        stack.push_async_callback(http_server.stop)
+        self.grpc_port, self.http_port = grpc_server.port, http_server.port
+        await parts.board.check()
+        self._spawn("health", follow_health(grpc_server.health, parts.board))
+
+    def _run(self, parts: _Parts, after: int) -> None:
+        watch, every = parts.chain.watch, float(self._settings.harvest_interval_seconds)
+        self._spawn("following", parts.following.run(after))
+        self._spawn("status", parts.board.run())
+        duties = (
+            ("planting", parts.planting.rebuild, None),
+            ("channels", parts.channels.ensure, None),
+            ("onboarding", parts.onboarding.act, None),
+            ("backstop", parts.backstop.act, None),
+            ("harvesting", parts.harvesting.act, every),
+            ("reports", parts.working.settle_unverified, None),
+            ("recovering", parts.recovering.act, every),
+        )
+        self._spawn("fees", repeat("fees", watch, parts.chain.factory.refresh, ledgers=_FEE_REFRESH_LEDGERS))
+        for name, act, seconds in duties:
+            self._spawn(name, repeat(name, watch, act, seconds=seconds))
+
+    def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(coroutine, name=name))
+
+    async def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class _Parts:
+    """The services, wired."""
+
+    def __init__(
+        self, settings: Settings, stores: Stores, rpc: StellarRpc, identity: FarmIdentity, vault: Vault
+    ) -> None:
+        self.stores = stores
+        reader = RpcChainReader(rpc, identity)
+        factory = KaleTransactionFactory(identity, settings.master(), vault, rpc, channels=settings.harvest_channels)
+        feed = RpcLedgerFeed(rpc, identity, poll_seconds=settings.ledger_poll_ms / _MILLISECONDS)
+        submitting = Submitting(stores.attempts, RpcSender(rpc))
+        self.chain = ChainAccess(reader, factory, submitting, FarmWatch(reader))
+        self.channels = Channels(stores.attempts, self.chain)
+        self.planting = Planting(stores, self.chain)
+        self.working = Working(stores, self.chain)
+        self.backstop = Backstop(stores, self.chain, self.channels)
+        self.harvesting = Harvesting(stores, self.chain, self.channels)
+        self.onboarding = Onboarding(stores, self.chain, vault)
+        self.recovering = Recovering(stores, self.chain)
+        self.board = StatusBoard(stores, feed, self.chain)
+        listeners = (self.onboarding.note, self.recovering.note)
+        self.following = Following(feed, submitting, self.chain.watch, listeners)
+
+
+async def run(settings: Settings) -> None:
+    """Runs the backend until it is cancelled, and then stops it cleanly.
+
+    Raises:
+        Exception: what ended a part that must not end; a restart goes on from the rows.
+    """
+    async with Backend(settings) as backend:
+        await backend.failed()

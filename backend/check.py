@@ -1,0 +1,84 @@
+"""What `kale-backend check` looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from backend.config import Settings
+from backend.db import open_stores
+from backend.errors import BackendError
+from backend.vault import FileVault
+from kale_chain.errors import ChainError
+from kale_chain.farm import FarmReader
+from kale_chain.identify import identify
+from kale_chain.rpc import StellarRpc
+
+_STROOPS_PER_XLM = 10_000_000
+_LOW_XLM = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+async def findings(settings: Settings) -> list[Finding]:
+    """Looks at everything the backend needs; nothing is changed anywhere."""
+    looks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
+        ("database", _database),
+        ("key file", _key_file),
+        ("farm", _farm),
+        ("master account", _master),
+    )
+    return [await _finding(name, look, settings) for name, look in looks]
+
+
+async def _finding(name: str, look: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
+    try:
+        return Finding(name, ok=True, detail=await look(settings))
+    except (BackendError, ChainError) as error:
+        return Finding(name, ok=False, detail=str(error))
+
+
+async def _database(settings: Settings) -> str:
+    stores = await open_stores(settings.database_url.get_secret_value(), max_connections=settings.db_max_connections)
+    try:
+        counts = await stores.events.counts(0)
+    finally:
+        await stores.close()
+    return f"reachable and migrated, {counts.active_farmers} active farmers, {counts.open_pails} open pails"
+
+
+async def _key_file(settings: Settings) -> str:
+    FileVault.open(settings.key_file, settings.stellar_network_passphrase)
+    return f"{settings.key_file} holds a key"
+
+
+async def _farm(settings: Settings) -> str:
+    async with StellarRpc(settings.stellar_rpc_url) as rpc:
+        identity = await identify(
+            rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
+        )
+        farm = await FarmReader(rpc, identity).farm()
+    state = "paused" if farm.paused else "open"
+    return f"{identity.farm_id}, block {farm.index}, {state}, KALE issued by {identity.asset_issuer}"
+
+
+async def _master(settings: Settings) -> str:
+    address = settings.master().address
+    async with StellarRpc(settings.stellar_rpc_url) as rpc:
+        identity = await identify(
+            rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
+        )
+        account = (await FarmReader(rpc, identity).accounts([address])).get(address)
+    if account is None:
+        raise BackendError(f"{address} does not exist on the ledger: send it XLM")
+    xlm = account.balance_stroops / _STROOPS_PER_XLM
+    if xlm < _LOW_XLM:
+        raise BackendError(f"{address} holds {xlm:.7f} XLM, too little to pay fees and sponsor farmers: send it XLM")
+    return f"{address}, {xlm:.7f} XLM"
