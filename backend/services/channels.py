@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,9 +36,7 @@ class Channels:
         self._factory = chain.factory
         self._submitting = chain.submitting
         self._watch = chain.watch
-        self._lent: set[str] = set()
         self._missing = True
-        self._creating = asyncio.Lock()
 
     @property
     def count(self) -> int:
@@ -49,39 +46,35 @@ class Channels:
     @asynccontextmanager
     async def lend(self, wanted: int) -> AsyncIterator[Sequence[Channel]]:
         """At most `wanted` free channels; those used for an attempt by the end stay busy until it ends."""
-        busy = self._submitting.busy_sources() | self._lent
-        free = [address for address in self._factory.channels if address not in busy][: max(wanted, 0)]
-        self._lent.update(free)
-        try:
+        with self._submitting.claim(self._factory.channels, wanted) as free:
             accounts = await self._reader.accounts(free) if free else {}
             yield [
                 Channel(address, self._submitting.next_sequence(address, accounts[address].sequence))
                 for address in free
                 if address in accounts
             ]
-        finally:
-            self._lent.difference_update(free)
 
     async def ensure(self) -> None:
         """Has the master account create the channels that do not exist, 1 XLM each; does nothing once all do."""
         if not self._missing:
             return
-        async with self._creating:
-            addresses = [*self._factory.channels, self._factory.master]
-            accounts = await self._reader.accounts(addresses)
+        master = self._factory.master
+        with self._submitting.claim([master], 1) as claimed:
+            accounts = await self._reader.accounts([*self._factory.channels, master])
             absent = [address for address in self._factory.channels if address not in accounts]
             self._missing = bool(absent)
-            master = accounts.get(self._factory.master)
-            if not absent or master is None or self._submitting.busy(self._factory.master):
-                return
-            ledger = self._watch.view.ledger.sequence
-            signed = self._factory.channel_accounts(
-                absent[:_MAX_CREATED_AT_ONCE],
-                sequence=self._submitting.next_sequence(self._factory.master, master.sequence),
-                max_ledger=ledger + LEDGER_WINDOW,
-            )
-            attempt = attempt_of(signed, AttemptKind.CHANNELS, uuid4(), created_ledger=ledger)
-            _log.info("creating channel accounts", accounts=len(absent))
-            async with self._submitting.storing():
-                await self._attempts.store(attempt)
-            await self._submitting.submit([attempt])
+            if absent and claimed and master in accounts:
+                await self._create(absent[:_MAX_CREATED_AT_ONCE], accounts[master].sequence)
+
+    async def _create(self, absent: Sequence[str], master_sequence: int) -> None:
+        ledger = self._watch.view.ledger.sequence
+        signed = self._factory.channel_accounts(
+            absent,
+            sequence=self._submitting.next_sequence(self._factory.master, master_sequence),
+            max_ledger=ledger + LEDGER_WINDOW,
+        )
+        attempt = attempt_of(signed, AttemptKind.CHANNELS, uuid4(), created_ledger=ledger)
+        _log.info("creating channel accounts", accounts=len(absent))
+        async with self._submitting.storing():
+            await self._attempts.store(attempt)
+        await self._submitting.submit([attempt])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -33,7 +32,6 @@ class Onboarding:
         self._submitting = chain.submitting
         self._watch = chain.watch
         self._vault = vault
-        self._turn = asyncio.Lock()
         self._batch_size = _MAX_BATCH
         self._sponsor_low = False
         self._failures = 0
@@ -67,11 +65,11 @@ class Onboarding:
 
     async def act(self) -> None:
         """Sends the next batch if the master account is free."""
-        async with self._turn:
-            last = self._watch.last
-            if last is None or last.sequence < self._held_until or self._submitting.busy(self._factory.master):
-                return
-            keys = await self._farmers.awaiting(self._batch_size)
+        last = self._watch.last
+        if last is None or last.sequence < self._held_until:
+            return
+        with self._submitting.claim([self._factory.master], 1) as claimed:
+            keys = await self._farmers.awaiting(self._batch_size) if claimed else []
             if keys:
                 await self._onboard(keys, last.sequence)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -69,6 +69,7 @@ class Submitting:
         self._accepted: dict[bytes, int] = {}
         self._closed = 0
         self._sequences: dict[str, int] = {}
+        self._claimed: set[str] = set()
         self._failures: Counter[UUID] = Counter()
         self._held_until: dict[UUID, int] = {}
         self._stale = True
@@ -83,9 +84,19 @@ class Submitting:
         """Whether an open attempt uses this account's sequence numbers."""
         return any(attempt.source == source for attempt in self._open.values())
 
-    def busy_sources(self) -> frozenset[str]:
-        """The accounts whose sequence numbers open attempts use."""
-        return frozenset(attempt.source for attempt in self._open.values())
+    @contextmanager
+    def claim(self, sources: Iterable[str], wanted: int) -> Iterator[Sequence[str]]:
+        """At most `wanted` of the accounts that are free, kept from others until the block is left.
+
+        Those that an attempt was submitted for by then stay busy until it ends.
+        """
+        taken = {attempt.source for attempt in self._open.values()} | self._claimed
+        claimed = [source for source in sources if source not in taken][: max(wanted, 0)]
+        self._claimed.update(claimed)
+        try:
+            yield claimed
+        finally:
+            self._claimed.difference_update(claimed)
 
     def next_sequence(self, source: str, on_ledger: int) -> int:
         """The sequence number for the source's next transaction; `on_ledger` may be from an RPC that lags."""
