@@ -83,6 +83,8 @@ def _engine_rate(threads: int, seconds: float) -> float:
         engine.events()  # the first find: every thread has begun
         start, hashes = time.perf_counter(), job.hashes
         job.wait(seconds)
+        while job.hashes == hashes:  # a rate needs a granule at least
+            job.wait(seconds)
         return (job.hashes - hashes) / (time.perf_counter() - start)
 
 
