@@ -46,7 +46,7 @@ demo: build ## Farm KALE on a local ledger: FARMERS=10 BLOCKS=3 NEIGHBOURS=20 KE
 
 test: build ## Run every test
 	cargo test --release --locked --workspace --quiet
-	$(PY) -m pytest $(PYTEST_ARGS)
+	UV=$(UV) $(PY) -m pytest $(PYTEST_ARGS)
 
 check: build ## Lint, types, import rules, protocol, licences, SQL
 	scripts/check.sh
@@ -59,7 +59,7 @@ bench: build ## Measure the hash rate
 
 wheel: setup ## Build the wheel into dist/
 	rm -rf dist
-	$(VENV)/bin/maturin build --release --locked --out dist
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/build_wheel.sh dist
 
 proto: setup ## Generate kalepool/v1 from proto/
 	PYTHON=$(PY) scripts/generate_proto.sh

@@ -55,12 +55,14 @@ def run_bench(seconds: float, threads: int | None, *, json: bool) -> None:
     if seconds <= 0:
         raise ValueError(f"seconds must be more than 0, got {seconds}")
     contenders = _contenders(usable_threads() if threads is None else threads)
+    console = Console(stderr=True)
     runs = track(
         _interleaved(contenders, seconds),
         total=ROUNDS * len(contenders),
         description="Measuring",
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
     rates = _summary(contenders, list(runs))
     if json:

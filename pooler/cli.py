@@ -17,6 +17,7 @@ from kale_chain.errors import IdentityError, RpcError
 from kale_common import logs
 from kale_common.errors import EXIT_CONFIG, ConfigError
 from pooler.app import Ledger, ledger, run
+from pooler.bench import run_bench
 from pooler.chain.accounts import Survey
 from pooler.check import Finding, findings
 from pooler.config import PoolerSettings, load_settings
@@ -59,6 +60,19 @@ def check(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
         found = _until_signal(findings(settings))
         _print_findings(found, as_json=as_json)
         raise typer.Exit(0 if all(one.ok for one in found) else EXIT_UNREACHABLE)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to measure in all.")] = 10.0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="The most threads; by default all that may be used.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Measure the hash rate: every kernel on one thread, and the engine on more and more threads."""
+    run_bench(seconds, threads, json=as_json)
 
 
 @accounts.command("create")
