@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from stellar_sdk import soroban_rpc
 
 from kale_chain.answers import (
@@ -22,7 +22,7 @@ from kale_chain.answers import (
     Submission,
     SubmissionStatus,
 )
-from kale_chain.errors import LedgerRangeError, MalformedXdrError, RpcRefusedError, RpcUnavailableError
+from kale_chain.errors import LedgerRangeError, MalformedXdrError, RpcError, RpcRefusedError, RpcUnavailableError
 from kale_chain.model import Ledger
 from kale_chain.transport import JsonRpcTransport
 from kale_chain.xdr.results import read_contract_failure, read_resources, read_result, read_value
@@ -43,6 +43,10 @@ KEYS_PER_CALL = 200
 TRANSACTIONS_PER_PAGE = 200
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class _Health(soroban_rpc.GetHealthResponse):
+    close_time: int | None = Field(alias="latestLedgerCloseTime", default=None)
 
 
 class StellarRpc:
@@ -88,14 +92,14 @@ class StellarRpc:
         """The latest closed ledger the endpoint knows.
 
         Asks `getHealth`, whose answer is small; `getLatestLedger`, which carries the whole ledger's meta, only where
-        an older RPC gives no close time there.
+        an older RPC gives no close time there, or where it refuses because the network stands still.
         """
-        result = await self._transport.call("getHealth")
-        if isinstance(result, dict) and "latestLedgerCloseTime" in result:
-            try:
-                return Ledger(int(result["latestLedger"]), int(result["latestLedgerCloseTime"]))
-            except (KeyError, TypeError, ValueError) as error:
-                raise self._unreadable("getHealth") from error
+        try:
+            health = await self._call("getHealth", _Health)
+        except RpcRefusedError:
+            health = None
+        if health is not None and health.close_time is not None:
+            return Ledger(health.latest_ledger, health.close_time)
         answer = await self._call("getLatestLedger", soroban_rpc.GetLatestLedgerResponse)
         return Ledger(answer.sequence, answer.close_time)
 
@@ -183,11 +187,20 @@ class StellarRpc:
         try:
             return await self._call("getTransactions", soroban_rpc.GetTransactionsResponse, asked)
         except RpcRefusedError as error:
-            # The refusal's text differs between endpoints; whether the range is the reason, their range says.
-            health = await self._call("getHealth", soroban_rpc.GetHealthResponse)
-            if health.oldest_ledger <= start_ledger <= health.latest_ledger:
+            range_error = await self._range_error(start_ledger)
+            if range_error is None:
                 raise
-            raise LedgerRangeError(self.endpoint, start_ledger, health.oldest_ledger, health.latest_ledger) from error
+            raise range_error from error
+
+    async def _range_error(self, start_ledger: int) -> LedgerRangeError | None:
+        """What a refusal of ledgers means: its text differs between endpoints, but not the range they hold."""
+        try:
+            health = await self._call("getHealth", soroban_rpc.GetHealthResponse)
+        except RpcError:
+            return None
+        if health.oldest_ledger <= start_ledger <= health.latest_ledger:
+            return None
+        return LedgerRangeError(self.endpoint, start_ledger, health.oldest_ledger, health.latest_ledger)
 
     async def _call(self, method: str, model: type[M], parameters: Mapping[str, Any] | None = None) -> M:
         result = await self._transport.call(method, parameters)

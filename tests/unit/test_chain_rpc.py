@@ -294,6 +294,31 @@ async def test_latest_ledger_of_an_older_rpc_comes_from_get_latest_ledger(rpc: S
     assert await rpc.latest_ledger() == Ledger(21, 1_021)
 
 
+async def test_latest_ledger_of_a_network_standing_still_is_its_last_one(rpc: StellarRpc, server: Server) -> None:
+    def refuse(_: dict[str, Any]) -> Any:
+        raise Refusal("latency since last known ledger closed is too high")
+
+    latest = {
+        "id": "00",
+        "protocolVersion": 28,
+        "sequence": 21,
+        "closeTime": "1021",
+        "headerXdr": "",
+        "metadataXdr": "",
+    }
+    server.serve({"getHealth": refuse, "getLatestLedger": lambda _: latest})
+    assert await rpc.latest_ledger() == Ledger(21, 1_021)
+
+
+async def test_a_refusal_that_health_cannot_explain_stays_one(rpc: StellarRpc, server: Server) -> None:
+    def refuse(_: dict[str, Any]) -> Any:
+        raise Refusal("not today")
+
+    server.serve({"getTransactions": refuse, "getHealth": refuse})
+    with pytest.raises(RpcRefusedError, match=r"getTransactions.*not today"):
+        await rpc.transactions(12, 13)
+
+
 async def test_entries_are_asked_for_200_at_a_time_and_dated_by_the_earliest_answer(
     rpc: StellarRpc, server: Server
 ) -> None:
