@@ -54,6 +54,7 @@ class Database:
             hide_parameters=True,
             connect_args={
                 "application_name": "kale-backend",
+                "client_encoding": "utf8",
                 "connect_timeout": _CONNECT_SECONDS,
                 "options": options,
                 **_LIVENESS,
