@@ -92,7 +92,7 @@ fn apply_operations(
     let mut sponsorships = Sponsorships::default();
     let mut results = Vec::new();
     let mut metas = Vec::new();
-    for operation in transaction.transaction().operations.iter() {
+    for operation in &transaction.transaction().operations {
         let result = apply_operation(context, draft, transaction, operation, &mut sponsorships, outcome);
         if is_success(&result) {
             metas.push(OperationMetaV2 {

@@ -12,15 +12,14 @@ use crate::record::{ClosedLedger, record, result_set_hash, scp_value};
 use crate::results::plain_result;
 use crate::settings::Settings;
 use crate::state::State;
-use crate::store::Store;
+use crate::store::{Slot, Store};
 use crate::validity::check;
 use soroban_env_host::ModuleCache;
 use soroban_env_host::meta::INTERFACE_VERSION;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use stellar_xdr::{
-    AccountId, ConfigSettingEntry, ConfigSettingId, DiagnosticEvent, Hash, LedgerEntry, LedgerEntryData, LedgerHeader,
-    LedgerKey, TransactionResult, TransactionResultResult,
+    AccountId, ConfigSettingEntry, ConfigSettingId, DiagnosticEvent, Hash, LedgerEntryData, LedgerHeader, LedgerKey,
+    TransactionResult, TransactionResultResult,
 };
 
 /// Ledgers between two searches for expired temporary entries.
@@ -132,10 +131,9 @@ impl LedgerEngine {
     ///
     /// # Errors
     /// When the key is not valid XDR.
-    pub fn entry(&self, key_xdr: &str) -> Result<Option<(Arc<LedgerEntry>, Option<u32>)>, EngineError> {
+    pub fn entry(&self, key_xdr: &str) -> Result<Option<Slot>, EngineError> {
         let key: LedgerKey = decode_base64(key_xdr, "ledger key")?;
-        let slot = self.state.store().get(&key, self.sequence());
-        Ok(slot.map(|slot| (Arc::clone(&slot.entry), slot.live_until)))
+        Ok(self.state.store().get(&key, self.sequence()).cloned())
     }
 
     /// Checks a base64 envelope and lets it wait for the next ledger.

@@ -5,6 +5,15 @@
 //! operations in `operations`, contract operations in `soroban`, records in `record`. What a transaction writes goes
 //! into a `Draft` over the closed ledger's `Store` and is committed only if all of it succeeds.
 
+#![allow(
+    clippy::must_use_candidate,
+    reason = "nearly every function here only reads: the attribute on all would say nothing"
+)]
+#![allow(
+    clippy::result_large_err,
+    reason = "operation results are the protocol's type, 192 bytes, made once per operation"
+)]
+
 mod apply;
 mod close;
 mod codec;
@@ -35,3 +44,4 @@ pub use envelope::SubmittedTransaction;
 pub use error::EngineError;
 pub use ledger::{LedgerEngine, Status, Submission};
 pub use record::ClosedLedger;
+pub use store::Slot;

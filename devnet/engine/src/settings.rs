@@ -60,6 +60,7 @@ struct LedgerLimits {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "units belong into the file's names")]
 struct ContractLimits {
     code_bytes: u32,
     data_key_bytes: u32,

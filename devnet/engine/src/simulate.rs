@@ -22,7 +22,7 @@ impl LedgerEngine {
     /// Simulates a base64 envelope with one contract operation on the last closed ledger; JSON as Stellar RPC's
     /// `simulateTransaction` answers, `error` included where the call itself fails.
     ///
-    /// `auth_mode`: "record", "record_allow_nonroot", "enforce"; `None` enforces if the call carries authorisations
+    /// `auth_mode`: `record`, `record_allow_nonroot` or `enforce`; `None` enforces if the call carries authorisations
     /// and records them if not.
     ///
     /// # Errors

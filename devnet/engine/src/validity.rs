@@ -207,12 +207,12 @@ fn check_operations(
     checker: &mut SignatureChecker<'_>,
 ) -> Result<(), Fault> {
     let operations = &transaction.transaction().operations;
-    let checked: Vec<Result<(), OperationResult>> =
+    let verdicts: Vec<Result<(), OperationResult>> =
         operations.iter().map(|operation| check_operation(context, draft, transaction, operation, checker)).collect();
-    if checked.iter().all(Result::is_ok) {
+    if verdicts.iter().all(Result::is_ok) {
         return Ok(());
     }
-    let results: Vec<OperationResult> = checked
+    let results: Vec<OperationResult> = verdicts
         .into_iter()
         .zip(operations.iter())
         .map(|(result, operation)| result.err().unwrap_or_else(|| unapplied(operation)))

@@ -72,7 +72,7 @@ impl PyLedgerEngine {
 
     fn entry(&self, py: Python<'_>, key_xdr: &str) -> PyResult<Option<Entry>> {
         let found = py.detach(|| self.read().entry(key_xdr)).map_err(to_python_error)?;
-        Ok(found.map(|(entry, until)| (encode_base64(&entry.data), entry.last_modified_ledger_seq, until)))
+        Ok(found.map(|slot| (encode_base64(&slot.entry.data), slot.entry.last_modified_ledger_seq, slot.live_until)))
     }
 
     #[pyo3(signature = (envelope_xdr, auth_mode=None))]

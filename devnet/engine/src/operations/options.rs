@@ -43,7 +43,7 @@ fn is_bad_signer(source: &AccountId, signer: &Signer) -> bool {
     let AccountId(PublicKey::PublicKeyTypeEd25519(own)) = source;
     let bad_key = match &signer.key {
         SignerKey::Ed25519(key) => key == own,
-        SignerKey::Ed25519SignedPayload(signed) => signed.payload.is_empty(),
+        SignerKey::Ed25519SignedPayload(key) => key.payload.is_empty(),
         SignerKey::PreAuthTx(_) | SignerKey::HashX(_) => false,
     };
     bad_key || signer.weight > 255

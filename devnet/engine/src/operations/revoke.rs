@@ -36,7 +36,8 @@ fn revoke_entry(scope: &mut Scope<'_, '_>, key: &LedgerKey) -> Result<(), Revoke
         _ => return Err(RevokeSponsorshipResult::Malformed),
     };
     let entry = scope.draft.entry(key).ok_or(RevokeSponsorshipResult::DoesNotExist)?;
-    let sponsor = move_sponsorship(scope, owner, sponsor_of(entry), reserves)?;
+    let old = sponsor_of(entry);
+    let sponsor = move_sponsorship(scope, owner, old.as_ref(), reserves)?;
     let entry = scope.draft.entry_mut(key).ok_or(RevokeSponsorshipResult::DoesNotExist)?;
     set_sponsor(entry, sponsor);
     Ok(())
@@ -46,7 +47,7 @@ fn revoke_signer(scope: &mut Scope<'_, '_>, revoke: &RevokeSponsorshipOpSigner) 
     let owner = &revoke.account_id;
     let (place, mut sponsors) =
         signer_sponsors(scope, owner, &revoke.signer_key).ok_or(RevokeSponsorshipResult::DoesNotExist)?;
-    let sponsor = move_sponsorship(scope, owner, sponsors[place].0.clone(), 1)?;
+    let sponsor = move_sponsorship(scope, owner, sponsors[place].0.as_ref(), 1)?;
     sponsors[place] = SponsorshipDescriptor(sponsor);
     let account = scope.draft.account_mut(owner).ok_or(RevokeSponsorshipResult::DoesNotExist)?;
     sponsorship_counts(account).signer_sponsoring_i_ds =
@@ -69,15 +70,15 @@ fn signer_sponsors(
 fn move_sponsorship(
     scope: &mut Scope<'_, '_>,
     owner: &AccountId,
-    old: Option<AccountId>,
+    old: Option<&AccountId>,
     reserves: u32,
 ) -> Result<Option<AccountId>, RevokeSponsorshipResult> {
-    if old.as_ref().unwrap_or(owner) != scope.source {
+    if old.unwrap_or(owner) != scope.source {
         return Err(RevokeSponsorshipResult::NotSponsor);
     }
     let base_reserve = scope.context.base_reserve;
     let new = scope.sponsorships.sponsor(scope.source).filter(|sponsor| *sponsor != owner).cloned();
-    if let Some(sponsor) = &old {
+    if let Some(sponsor) = old {
         stop_sponsoring(scope.draft, sponsor, reserves);
     }
     if let Some(sponsor) = &new {

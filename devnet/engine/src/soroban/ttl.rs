@@ -57,7 +57,7 @@ fn restore_entries(call: &mut Call<'_, '_>, outcome: &mut Outcome) -> Result<(),
     let new_live_until = restored_until(call.context);
     let mut changes = Vec::new();
     let mut bytes = 0_usize;
-    for key in resources.footprint.read_write.iter() {
+    for key in &resources.footprint.read_write {
         let Some(slot) = call.draft.slot(key).filter(|slot| is_expired(slot, ledger)).cloned() else { continue };
         let (encoded, size) = entry_sizes(call.context, &slot.entry).map_err(|_| Failure::Resources)?;
         bytes += encoded.len();

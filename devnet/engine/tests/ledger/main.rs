@@ -1,0 +1,12 @@
+//! The engine as its users see it: through submissions, closed ledgers and entries.
+
+mod accounts;
+mod contracts;
+mod fees;
+mod life;
+mod records;
+mod signing;
+mod sponsoring;
+mod support;
+mod trust;
+mod validity;
