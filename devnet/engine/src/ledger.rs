@@ -59,7 +59,7 @@ pub struct LedgerEngine {
     pub(crate) state: State,
     pub(crate) last: ClosedLedger,
     /// That of the next ledger, in stroops.
-    pub(crate) base_fee: u32,
+    base_fee: u32,
     queue: Queue,
 }
 
@@ -114,6 +114,11 @@ impl LedgerEngine {
     /// Seed of the account that held everything at genesis.
     pub fn root_seed(&self) -> [u8; 32] {
         self.network_id
+    }
+
+    /// Lowest inclusion fee of one operation in the next ledger, in stroops.
+    pub fn base_fee(&self) -> u32 {
+        self.base_fee
     }
 
     /// How many transactions wait.

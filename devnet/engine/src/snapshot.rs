@@ -37,7 +37,7 @@ impl LedgerEngine {
             header_xdr: encode_base64(&self.last.header),
             metadata_xdr: self.last.metadata_xdr.clone(),
             state_digest: hex::encode(self.state.digest().0),
-            base_fee_stroops: self.base_fee,
+            base_fee_stroops: self.base_fee(),
             entries: self.state.store().len(),
         };
         let preface = serde_json::to_vec(&preface).map_err(|error| invalid(&error.to_string()))?;

@@ -13,12 +13,21 @@ pub fn to_python_error(error: EngineError) -> PyErr {
     }
 }
 
+/// 32 bytes, or a `ValueError` that names them.
+pub fn bytes32(bytes: &[u8], name: &str) -> PyResult<[u8; 32]> {
+    bytes.try_into().map_err(|_| PyValueError::new_err(format!("{name} must have 32 bytes, not {}", bytes.len())))
+}
+
 /// The answer to a submission.
 #[pyclass(name = "Submission", module = "devnet._engine", frozen, get_all)]
 pub struct PySubmission {
+    /// PENDING: waits for a ledger. DUPLICATE: waits already. TRY_AGAIN_LATER: another one of its source waits.
     status: &'static str,
+    /// Hash of the envelope on this network.
     hash: String,
+    /// TransactionResult, if the status is ERROR.
     error_result_xdr: Option<String>,
+    /// DiagnosticEvents with the error in words, for contract transactions.
     diagnostics: Vec<String>,
 }
 
@@ -41,16 +50,27 @@ impl From<Submission> for PySubmission {
 /// A transaction of a closed ledger.
 #[pyclass(name = "ClosedTransaction", module = "devnet._engine", frozen, get_all)]
 pub struct PyClosedTransaction {
+    /// Hash of the envelope, that of the fee bump if there is one.
     hash: String,
+    /// Hash of the transaction inside a fee bump.
     inner_hash: Option<String>,
+    /// Whether its operations were applied; failed ones pay and use up their sequence number too.
     successful: bool,
+    /// Whether another account paid through a fee bump.
     fee_bump: bool,
+    /// Position in the ledger, from 1.
     application_order: u32,
+    /// What the payer paid in the end, refunds deducted.
     fee_charged: i64,
+    /// TransactionEnvelope.
     envelope_xdr: String,
+    /// TransactionResult.
     result_xdr: String,
+    /// TransactionMeta, version 4.
     meta_xdr: String,
+    /// ContractEvents; none if it failed.
     contract_events: Vec<String>,
+    /// DiagnosticEvents, of failed calls too.
     diagnostic_events: Vec<String>,
 }
 
@@ -83,14 +103,23 @@ impl From<&ClosedTransaction> for PyClosedTransaction {
 /// A closed ledger's records.
 #[pyclass(name = "ClosedLedger", module = "devnet._engine", frozen, get_all)]
 pub struct PyClosedLedger {
+    /// Number of the ledger; the genesis is 1.
     sequence: u32,
+    /// When it closed, by its own clock.
     close_time: u64,
+    /// SHA-256 of the header, which holds the hash of the header before.
     hash: String,
+    /// The protocol's version.
     protocol_version: u32,
+    /// Lowest inclusion fee of one operation.
     base_fee: u32,
+    /// What one entry reserves of an account's balance.
     base_reserve: u32,
+    /// LedgerHeader.
     header_xdr: String,
+    /// LedgerHeaderHistoryEntry: the header with its hash.
     history_entry_xdr: String,
+    /// LedgerCloseMeta, version 2, with all transactions.
     metadata_xdr: String,
 }
 
