@@ -24,6 +24,9 @@ TABLES = (
     "harvest_transactions",
     "attempts",
 )
+KEYLESS_FARMER = """
+INSERT INTO farmers (wallet_address, public_key, request_id) VALUES (rpad('G', 56, 'A'), repeat('0', 64), 'x')
+"""
 CHANNEL = "GAA2M7F4E3C26N5Z2BMMVT5GQYHZ4E6KSGTYSLXKK4WO4IYPIOZUPYTR"
 
 
@@ -102,7 +105,7 @@ def test_stored_facts_are_never_changed(query: Query, statement: str) -> None:
             "attempts_expiry_proven",
         ),
         (
-            "INSERT INTO farmers (wallet_address, public_key, request_id) SELECT rpad('G', 56, 'A'), repeat('0', 64), 1",
+            KEYLESS_FARMER,
             "farmers_farming_needs_seed",
         ),
         (
