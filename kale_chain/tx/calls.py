@@ -78,11 +78,22 @@ class FarmCalls:
         block_index: int,
         sequence: int,
         bounds: Bounds,
+        after_missing: bool = False,
         resources: Resources | None = None,
     ) -> Transaction:
         """The farmer's plant of `stake` stroops in block `block_index`, open already or opened by this very plant.
 
         The farmer is its source, so that its signature is the farmer's authorisation.
+
+        Args:
+            farmer: Plants, and is the transaction's source.
+            stake: Stroops, 0 or more.
+            block_index: See `Farm.planted_index`.
+            sequence: See the class.
+            bounds: See the class.
+            after_missing: Whether the block before it was removed before its 300 s were over: then the farm looks
+                for that one first, and the footprint holds it too.
+            resources: See the class.
         """
         farm, token = self._identity.farm_id, self._identity.token_id
         arguments = [_address(farmer), scval.to_int128(stake)]
@@ -93,6 +104,8 @@ class FarmCalls:
             burn.append(_authorized(_invocation(token, "burn", arguments)))
             read_only.append(self._token)
             read_write.append(keys.kale_trustline(self._identity, farmer))
+        if after_missing:
+            read_only.append(keys.block(farm, block_index - 1))
         authorization = stellar_xdr.SorobanAuthorizationEntry(_SOURCE_ACCOUNT, _authorized(invocation, *burn))
         used = resources or (PLANT if stake > 0 else PLANT_WITHOUT_STAKE)
         data = self._soroban_data(read_only, read_write, used)
