@@ -51,6 +51,7 @@ fn count_zeros(digest: &[u8; 32]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
     use sha3::{Digest, Keccak256};
 
     fn reference(block_index: u32, nonce: u64, entropy: &[u8; 32], farmer: &[u8; 32]) -> [u8; 32] {
@@ -58,12 +59,33 @@ mod tests {
         Keccak256::digest(message).into()
     }
 
+    #[derive(Deserialize)]
+    struct Vectors {
+        vectors: Vec<Vector>,
+    }
+
+    #[derive(Deserialize)]
+    struct Vector {
+        block_index: u32,
+        nonce: u64,
+        entropy: String,
+        farmer: String,
+        digest: String,
+        zeros: u32,
+    }
+
+    fn bytes32(text: &str) -> [u8; 32] {
+        hex::decode(text).unwrap().try_into().unwrap()
+    }
+
     #[test]
-    fn every_nonce_hashes_as_the_reference_does() {
-        let (entropy, farmer) = ([7; 32], [9; 32]);
-        for nonce in [0, 1, 0xFF, 0x1_0000_0000, u64::MAX] {
-            let expected = (nonce, reference(77, nonce, &entropy, &farmer));
-            assert_eq!(search_nonce(77, &entropy, &farmer, 0, nonce), Some(expected));
+    fn the_vectors_that_every_implementation_shares_are_found() {
+        let file: Vectors = serde_json::from_str(include_str!("../../../tests/vectors/work_hashes.json")).unwrap();
+        assert!(!file.vectors.is_empty());
+        for vector in file.vectors {
+            let (entropy, farmer) = (bytes32(&vector.entropy), bytes32(&vector.farmer));
+            let found = search_nonce(vector.block_index, &entropy, &farmer, vector.zeros, vector.nonce);
+            assert_eq!(found, Some((vector.nonce, bytes32(&vector.digest))));
         }
     }
 

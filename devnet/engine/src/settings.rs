@@ -145,6 +145,7 @@ impl Settings {
     /// # Errors
     /// When a cost of the contract engine is missing.
     pub fn entries(&self) -> Result<Vec<ConfigSettingEntry>, EngineError> {
+        // The samples stay at zero: what a local ledger holds is nothing beside the target size that raises rent.
         let samples = vec![0_u64; self.archival.state_size_samples as usize];
         let window = samples.try_into().map_err(|_| EngineError::InvalidSettings("state_size_samples".to_owned()))?;
         Ok(vec![
