@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from backend.db import SqlStores
@@ -171,18 +172,22 @@ async def test_numbers_have_no_gaps_when_many_settle_at_once(stores: SqlStores, 
         assert page.complete
 
 
-async def test_plant_that_ends_while_a_later_request_begins_is_numbered_in_both(stores: SqlStores, rows: Rows) -> None:
-    plants = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(20)]
-    attempts = await rows.request("r", plants, block_index=BLOCK)
-    await asyncio.gather(
-        *(
-            stores.attempts.settle([succeeded(attempt, [confirmed(plant)])])
-            for attempt, plant in zip(attempts, plants, strict=True)
-        ),
-        *(rows.request(f"later-{plant.plant_id}", [], block_index=BLOCK, earlier=[plant.plant_id]) for plant in plants),
-    )
-    for plant in plants:
-        assert (await stores.plants.events(f"later-{plant.plant_id}", 0)).complete
+async def test_plant_that_ends_while_a_later_request_begins_is_numbered_in_it(
+    rows: Rows, stores: SqlStores, database_url: str, query: Query
+) -> None:
+    (plant,) = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(1)]
+    await rows.request("r1", [plant], block_index=BLOCK)
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    ending = "UPDATE plant_transactions SET status = 'failed', error_reason = 'internal'"
+    with psycopg.connect(database_url) as connection:
+        connection.execute(ending)
+        later = asyncio.create_task(rows.request("r2", [], block_index=BLOCK, earlier=[plant.plant_id]))
+        # Until the request waits for the plant's row, or went on without waiting.
+        while not later.done() and query(blocked) == [(0,)]:
+            await asyncio.wait({later}, timeout=0.01)
+    await later
+    page = await stores.plants.events("r2", 0)
+    assert (page.complete, page.failed) == (True, 1)
 
 
 async def test_unsent_plants_know_their_attempts(stores: SqlStores, rows: Rows) -> None:
