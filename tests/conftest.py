@@ -1,3 +1,3 @@
 """Fixtures for every folder of tests."""
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.stores"]
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.stores", "tests.fixtures.devnet"]
