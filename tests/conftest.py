@@ -1,3 +1,8 @@
 """Fixtures for every folder of tests."""
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.stores", "tests.fixtures.devnet"]
+pytest_plugins = [
+    "tests.fixtures.postgres",
+    "tests.fixtures.stores",
+    "tests.fixtures.devnet",
+    "tests.fixtures.farmyard",
+]

@@ -184,9 +184,9 @@ def test_refused_calls_change_nothing_and_no_stake_appears_or_vanishes(steps: li
 @given(st.integers(0, 3), st.booleans(), st.integers(0, 700), st.booleans())
 def test_the_farm_predicts_the_index_that_its_model_plants_into(
     index: int,
-    exists: bool,  # noqa: FBT001
+    exists: bool,
     passed: int,
-    paused: bool,  # noqa: FBT001
+    paused: bool,
 ) -> None:
     model = FarmModel(1_000, {})
     model.index = index
@@ -199,6 +199,6 @@ def test_the_farm_predicts_the_index_that_its_model_plants_into(
 
 
 @pytest.mark.parametrize(("live_until", "due"), [(3_110_400, False), (3_110_400 - 120_960, True), (0, True)])
-def test_an_extension_is_due_a_week_below_the_longest_life(live_until: int, due: bool) -> None:  # noqa: FBT001
+def test_an_extension_is_due_a_week_below_the_longest_life(live_until: int, due: bool) -> None:
     farm = Farm(0, Block.unseen(0), paused=False, ledger=0, live_until=live_until)
     assert farm.extension_due is due

@@ -29,7 +29,7 @@ def test_message_layout_is_big_endian_and_76_bytes() -> None:
 
 
 @given(st.binary(min_size=32, max_size=32), st.booleans())
-def test_farmer_bytes_are_the_end_of_the_address_xdr(key: bytes, contract: bool) -> None:  # noqa: FBT001
+def test_farmer_bytes_are_the_end_of_the_address_xdr(key: bytes, contract: bool) -> None:
     address = StrKey.encode_contract(key) if contract else StrKey.encode_ed25519_public_key(key)
     assert farmer_bytes(address) == Address(address).to_xdr_sc_address().to_xdr_bytes()[-32:] == key
 
