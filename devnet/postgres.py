@@ -1,7 +1,8 @@
 """A real PostgreSQL server for the demo and the tests, started from an installed wheel.
 
-It listens on 127.0.0.1 only, on a port the system chose, and asks for a random password (SCRAM). The data is UTF-8 with
-checksums. `python -m devnet.postgres DIRECTORY` runs one until Ctrl-C and prints its URL as a line of JSON.
+It listens on 127.0.0.1 only, on a port the system chose, without a Unix socket, and asks for a random password
+(SCRAM). The data is UTF-8 with checksums. `python -m devnet.postgres DIRECTORY` runs one until Ctrl-C and prints its
+URL as a line of JSON.
 """
 
 import json
@@ -51,7 +52,6 @@ class EmbeddedPostgres:
         self._settings = dict(settings or {})
         self._context = ExitStack()
         self._home: Home | None = None
-        self._sockets: Path | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -63,8 +63,6 @@ class EmbeddedPostgres:
             self._home = open_home(directory)
             if temporary:
                 undo.callback(remove_home, directory, self._home)
-            self._sockets = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="kale-pg-")))
-            self._home.give(self._sockets)
             undo.callback(self.stop)
             self.start()
             self._context = undo.pop_all()
@@ -143,7 +141,7 @@ class EmbeddedPostgres:
         settings = {
             "port": str(port),
             "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": str(self._sockets),
+            "unix_socket_directories": "",
             "max_connections": "200",
             "timezone": "UTC",
             "log_timezone": "UTC",
