@@ -15,12 +15,13 @@ from kale_chain.tx.envelope import MIN_FEE, Bounds, Transaction, build
 from kale_chain.xdr import keys
 from kale_chain.xdr.keys import LedgerKey
 
-# Simulated on the local ledger with the project's own farm contract (each call's most over two blocks):
-#   plant 1,273,098 instructions, 160 bytes read from disk, 1,560 written, 33,117 stroops; without stake 1,098,330,
-#   0, 1,400, 29,556; work 1,211,554, 0, 1,408, 23,162; harvest 1,042,985, 160, 160, 22,712.
+# Simulated on the local ledger with the project's own farm contract (each call's most over three blocks):
+#   plant 1,275,748 instructions, 160 bytes read from disk, 1,560 written, 36,163 stroops; without stake 1,109,963,
+#   0, 1,400, 29,556; work 1,223,436, 0, 1,408, 23,181; harvest 1,045,029, 160, 160, 22,713.
 # On the main network a plant takes about 1.0 M instructions, writes 1.7 kB and costs 19,000 stroops.
 # A quarter more is cheap (under 5 % of the fee) and covers other ranges, amounts and addresses. The resource fee is
-# far above: what is not used comes back, and a young farm's instance grows (block 1 of a new farm: 151,153).
+# far above, for what is not used comes back: entries that live a day rather than an hour cost more rent (41,520), and a
+# young farm's instance grows (the plant that opens its block 1: 151,159, with a day's entries 156,516).
 PLANT = Resources(instructions=1_600_000, disk_read_bytes=400, write_bytes=2_200, resource_fee=250_000)
 PLANT_WITHOUT_STAKE = Resources(instructions=1_400_000, disk_read_bytes=0, write_bytes=2_000, resource_fee=250_000)
 WORK = Resources(instructions=1_550_000, disk_read_bytes=0, write_bytes=2_000, resource_fee=150_000)
