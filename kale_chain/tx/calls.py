@@ -19,7 +19,7 @@ from kale_chain.xdr.keys import LedgerKey
 #   plant 1,275,748 instructions, 160 bytes read from disk, 1,560 written, 36,163 stroops; without stake 1,109,963,
 #   0, 1,400, 29,556; work 1,223,436, 0, 1,408, 23,181; harvest 1,045,029, 160, 160, 22,713.
 # On the main network a plant takes about 1.0 M instructions, writes 1.7 kB and costs 19,000 stroops.
-# A quarter more is cheap (under 5 % of the fee) and covers other ranges, amounts and addresses. The resource fee is
+# A quarter more is cheap (3 to 5 % of the fee) and covers other ranges, amounts and addresses. The resource fee is
 # far above, for what is not used comes back: entries that live a day rather than an hour cost more rent (41,520), and a
 # young farm's instance grows (the plant that opens its block 1: 151,159, with a day's entries 156,516).
 PLANT = Resources(instructions=1_600_000, disk_read_bytes=400, write_bytes=2_200, resource_fee=250_000)
