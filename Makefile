@@ -7,6 +7,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kale-pool
 # One build of the extensions serves every job of this user.
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 UV_VERSION := 0.13.9
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -48,8 +50,14 @@ test: build ## Run every test
 	cargo test --release --locked --workspace --quiet
 	UV=$(UV) $(PY) -m pytest $(PYTEST_ARGS)
 
-check: build ## Lint, types, import rules, protocol, licences, SQL
-	scripts/check.sh
+# Its packages on the Python index are years behind and cannot read today's licence names.
+$(DENY):
+	CARGO_TARGET_DIR=$(CACHE)/deny-target cargo install cargo-deny --quiet --locked --version $(DENY_VERSION) \
+		--root $(CACHE)/cargo-deny-$(DENY_VERSION)
+	rm -rf $(CACHE)/deny-target
+
+check: build | $(DENY) ## Lint, types, import rules, protocol, licences, SQL
+	CARGO_DENY=$(DENY) scripts/check.sh
 
 deep: build ## What takes long: miri, fuzzing
 	scripts/deep.sh

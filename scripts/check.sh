@@ -45,7 +45,7 @@ step "buf breaking" breaking
 step "generated code" generated_code
 step "cargo fmt" cargo fmt --check
 step "clippy" cargo clippy --release --locked --workspace --all-targets --quiet -- --deny warnings
-step "cargo deny" cargo-deny --all-features check --hide-inclusion-graph bans licenses sources
+step "cargo deny" "$CARGO_DENY" --all-features check --hide-inclusion-graph bans licenses sources
 step "sqlfluff" sqlfluff lint --disable-progress-bar sql
 step "contract wasm" wasm_hash
 
