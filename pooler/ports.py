@@ -132,7 +132,18 @@ PlantMessage = PlantedEvent | PlantFailedEvent | PlantsDone
 
 
 class Backend(Protocol):
-    """The backend, which plants and takes reports."""
+    """The backend, which plants and takes reports.
+
+    Attributes:
+        problem: Why it is not up, as last heard; None if it is.
+        changed: Called when `problem` changes.
+    """
+
+    problem: str | None
+    changed: Callable[[], None]
+
+    async def check(self) -> None:
+        """Asks how it is."""
 
     def plant(self, block_index: int, *, farmers: int, resume_after: int) -> AsyncIterator[PlantMessage]:
         """One stream of a block's plants; ends after `PlantsDone`, raises if it is cut before."""
@@ -178,6 +189,9 @@ class HashEngine(Protocol):
 
     def finds(self) -> AsyncIterator[list[Found]]:
         """What searches find, in batches, until the engine is closed."""
+
+    def rate(self) -> float:
+        """Hashes a second of late."""
 
 
 @dataclass(frozen=True, slots=True)

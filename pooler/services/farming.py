@@ -64,6 +64,7 @@ class Farming:
         self._turned = turned
         self._queue: asyncio.Queue[News | None] = asyncio.Queue()
         self._interrupted: set[int] = set()
+        self._detected: int | None = None
 
     def take(self, assignment: Assignment) -> None:
         """A farmer was planted: starts the search, or looks at the farm at once if the block is not known yet."""
@@ -144,7 +145,8 @@ class Farming:
             one = self._rounds.of(farm.index)
             one.plan = BlockPlan.of(farm, sight.block)
             self._searching.start(one)
-            if sight.new:
+            if farm.index != self._detected:
+                self._detected = farm.index
                 opened = sight.block.timestamp
                 log.info("block detected", block_index=farm.index, opened_at=opened, ledger_sequence=farm.ledger)
                 tasks.create_task(self._reporting.block(farm.index, opened_at=opened, ledger=farm.ledger))

@@ -17,12 +17,10 @@ class Sight:
     Attributes:
         farm: The instance.
         block: The current block; None where it does not exist yet (a fresh farm).
-        new: Whether this block was not seen open before.
     """
 
     farm: Farm
     block: Block | None
-    new: bool
 
 
 class Watching:
@@ -47,10 +45,9 @@ class Watching:
         if self._lags(farm, block):
             log.debug("a node lags", block_index=farm.index, ledger_sequence=farm.ledger)
             return None
-        new = block is not None and farm.index != self._open
-        if new:
+        if block is not None:
             self._open = farm.index
-        self.sight = Sight(farm, block, new)
+        self.sight = Sight(farm, block)
         return self.sight
 
     def _lags(self, farm: Farm, block: Block | None) -> bool:
