@@ -1,0 +1,121 @@
+"""With no pooler at all: every stake comes back, every reward is booked to the stroop, whatever is restarted when."""
+
+from kale_chain.rewards import reward
+from kalepool.v1 import farmers_pb2, pool_pb2
+from tests.fixtures.backend import BLOCK_LEDGERS, Pool, StartBackend, World
+
+DEPOSIT = 100 * 10_000_000
+
+
+def request(block: int, request_id: str = "r-1") -> pool_pb2.PlantRequest:
+    """A plant request of every farmer."""
+    return pool_pb2.PlantRequest(request_id=request_id, pooler_id="p-1", block_index=block)
+
+
+async def worked(pool: Pool, block: int, farmers: list[farmers_pb2.Farmer]) -> bool:
+    """Whether the ledger holds a work of every farmer."""
+    pails = await pool.world.farm.pails([(farmer.wallet_address, block) for farmer in farmers])
+    return len(pails) == len(farmers) and all(entry.pail.worked for entry in pails.values())
+
+
+async def to_backstop(pool: Pool) -> None:
+    """Goes on to just before 80 % of the block."""
+    farm = await pool.world.farm.farm()
+    last = await pool.world.rpc.latest_ledger()
+    await pool.advance((farm.block.timestamp + 235 - last.close_time) // 5)
+
+
+async def open_next_block(pool: Pool, block: int, request_id: str) -> None:
+    """Opens the block after `block` by planting in it."""
+    assert await pool.open_block() == block + 1
+    await pool.plant(request(block + 1, request_id))
+
+
+async def balance_adds_up(pool: Pool, farmer_id: str) -> None:
+    """Start + deposits + rewards − open and lost stakes = the ledger's balance."""
+    farmer = await pool.farmer(farmer_id)
+    on_ledger = (await pool.world.farm.balances([farmer.wallet_address]))[farmer.wallet_address]
+    booked = DEPOSIT + farmer.earned_stroops - farmer.open_stake_stroops - farmer.lost_stake_stroops
+    assert booked == on_ledger
+
+
+async def test_without_any_pooler_every_stake_comes_back_with_its_reward(pool: Pool) -> None:
+    farmers = await pool.onboard(10, stroops=DEPOSIT)
+    block = await pool.open_block()
+    await pool.plant(request(block))
+    await to_backstop(pool)
+    assert not await worked(pool, block, farmers)
+    await pool.until(lambda: worked(pool, block, farmers), ledgers=10)
+    await open_next_block(pool, block, "r-2")
+    record = await pool.world.farm.block(block)
+    assert record is not None
+    pails = await pool.world.farm.pails([(farmer.wallet_address, block) for farmer in farmers])
+    due = {address: reward(record, block, entry.pail) for (address, _), entry in pails.items()}
+
+    async def booked() -> bool:
+        return all([(await pool.farmer(farmer.farmer_id)).earned_stroops for farmer in farmers])
+
+    await pool.until(booked, ledgers=10)
+    for farmer in farmers:
+        now = await pool.farmer(farmer.farmer_id)
+        assert now.earned_stroops <= due.get(farmer.wallet_address, now.earned_stroops)
+        assert now.lost_stake_stroops == 0
+        await balance_adds_up(pool, farmer.farmer_id)
+
+
+async def test_harvest_waits_for_the_farmers_blocks(pool: Pool) -> None:
+    farmers = await pool.onboard(1, stroops=DEPOSIT, blocks=2)
+    block = await pool.open_block()
+    for number in range(2):
+        await pool.plant(request(block + number, f"r-{number}"))
+        await to_backstop(pool)
+        await pool.until(lambda n=number: worked(pool, block + n, farmers), ledgers=10)
+        assert (await pool.farmer(farmers[0].farmer_id)).earned_stroops == 0
+        assert await pool.open_block() == block + number + 1
+    await pool.plant(request(block + 2, "r-2"))
+
+    async def booked() -> bool:
+        return (await pool.farmer(farmers[0].farmer_id)).earned_stroops > 0
+
+    await pool.until(booked, ledgers=10)
+    await balance_adds_up(pool, farmers[0].farmer_id)
+
+
+async def test_pail_never_worked_is_lost_and_said_so(world: World, start_backend: StartBackend) -> None:
+    async with start_backend() as pool:
+        farmers = await pool.onboard(2, stroops=DEPOSIT)
+        block = await pool.open_block()
+        await pool.plant(request(block))
+    # Nobody works while the backend is down, and someone else opens the next block.
+    await world.devnet.advance(BLOCK_LEDGERS + 1)
+    await world.plant_as_stranger(block + 1)
+    async with start_backend() as pool:
+
+        async def lost() -> bool:
+            return all([(await pool.farmer(farmer.farmer_id)).lost_stake_stroops for farmer in farmers])
+
+        await pool.until(lost, ledgers=10)
+        for farmer in farmers:
+            assert (await pool.farmer(farmer.farmer_id)).lost_stake_stroops == DEPOSIT // 10
+            await balance_adds_up(pool, farmer.farmer_id)
+
+
+async def test_restarts_all_along_lose_and_double_nothing(start_backend: StartBackend) -> None:
+    async with start_backend() as pool:
+        farmers = await pool.onboard(5, stroops=DEPOSIT)
+        block = await pool.open_block()
+        await pool.plant(request(block))
+    async with start_backend() as pool:
+        await to_backstop(pool)
+        await pool.advance(2)
+    async with start_backend() as pool:  # the backstop's transactions may be open, applied or not built yet
+        await pool.until(lambda: worked(pool, block, farmers), ledgers=12)
+        await open_next_block(pool, block, "r-2")
+    async with start_backend() as pool:
+
+        async def booked() -> bool:
+            return all([(await pool.farmer(farmer.farmer_id)).earned_stroops for farmer in farmers])
+
+        await pool.until(booked, ledgers=10)
+        for farmer in farmers:
+            await balance_adds_up(pool, farmer.farmer_id)
