@@ -79,9 +79,7 @@ async def test_plan_routes_farm_a_block(pool: Pool) -> None:
         ("/api/nothing", {}, 404, "NOT_FOUND"),
     ],
 )
-async def test_bad_json_request_says_what_is_wrong(
-    pool: Pool, path: str, body: Any, status: int, error: str
-) -> None:
+async def test_bad_json_request_says_what_is_wrong(pool: Pool, path: str, body: Any, status: int, error: str) -> None:
     got, answer = await call(pool, path, body)
     assert (got, answer["success"], answer["error"]) == (status, False, error)
     assert answer["message"]
@@ -109,7 +107,8 @@ async def health(pool: Pool, service: str) -> health_pb2.HealthCheckResponse.Ser
 
 
 async def test_health_and_status_follow_the_ledger(pool: Pool, world: World) -> None:
-    await pool.caught_up()
+    await pool.onboard(1)
+    block = await pool.open_block()
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     assert await health(pool, "kalepool.v1.PoolService") == serving
     world.devnet.faults.add(Fault(Action.STATUS, count=None))
@@ -126,8 +125,8 @@ async def test_health_and_status_follow_the_ledger(pool: Pool, world: World) -> 
         "stellar": status_pb2.HEALTH_DOWN,
     }
     assert (await call(pool, "/api/health"))[0] == 503
+    request = pool_pb2.PlantRequest(request_id="r", pooler_id="p", block_index=block)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        request = pool_pb2.PlantRequest(request_id="r", pooler_id="p", block_index=0)
         await pool.pool.Plant(request).read()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     world.devnet.faults.clear()
@@ -167,9 +166,7 @@ async def test_reflection_lists_and_describes_the_services(pool: Pool) -> None:
         "grpc.health.v1.Health",
     }
     described = await asked(file_containing_symbol="kalepool.v1.PoolService")
-    file = descriptor_pb2.FileDescriptorProto.FromString(
-        described.file_descriptor_response.file_descriptor_proto[0]
-    )
+    file = descriptor_pb2.FileDescriptorProto.FromString(described.file_descriptor_response.file_descriptor_proto[0])
     assert {method.name for method in file.service[0].method} == {"Plant", "ReportWork", "ReportBlock"}
 
 
