@@ -1,8 +1,10 @@
 """Fixtures for every folder of tests."""
 
 pytest_plugins = [
+    "tests.fixtures.backend",
     "tests.fixtures.postgres",
     "tests.fixtures.stores",
     "tests.fixtures.devnet",
     "tests.fixtures.farmyard",
+    "tests.fixtures.backend",
 ]
