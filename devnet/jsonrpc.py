@@ -96,7 +96,9 @@ def text(params: Params, name: str) -> str:
 
 def integer(params: Params, name: str, default: int = 0) -> int:
     """A parameter that must be a whole number, if it is there."""
-    value = params.get(name, default)
+    value = params.get(name)
+    if value is None:
+        return default
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise invalid(f"{name} must be a whole number, not below 0")
     return value
