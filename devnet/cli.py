@@ -78,7 +78,9 @@ def _zeros(value: str) -> tuple[int, int]:
     except ValueError:
         zeros = (1, 0)
     if not 0 <= zeros[0] <= zeros[1] <= 64:  # noqa: PLR2004 - a hash has 64 nibbles
-        raise typer.BadParameter(f"{value!r} is not a number of zeros such as 5, or a range such as 4-5")
+        raise typer.BadParameter(
+            f"--neighbour-zeros {value!r} is not a number of zeros such as 5, or a range such as 4-5"
+        )
     return zeros
 
 

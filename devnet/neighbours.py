@@ -89,7 +89,7 @@ class Neighbours:
         due = farm.timestamp + BLOCK_SECONDS if block else farm.timestamp
         for farmer in self._farmers:
             if now >= due:
-                busy = now >= due + self._ledger_seconds and self._open(client, farmer)
+                busy = self._open(client, farmer, overdue=now - due, index=self._index + bool(block))
             else:
                 assert block
                 busy = self._farm(client, farmer, block, due)
@@ -108,10 +108,12 @@ class Neighbours:
             }
         self._done.clear()
 
-    def _open(self, client: EngineClient, farmer: Keypair) -> bool:
-        """Plants into the block that nobody has opened."""
-        following = Plan.of(farmer.public_key, self._index + 1, self._zeros)
-        return self._plant(client, farmer, following.stake) if following.plant_ledgers == 0 else False
+    def _open(self, client: EngineClient, farmer: Keypair, *, overdue: int, index: int) -> bool:
+        """Plants into the block `index`, which nobody has opened in `overdue` seconds."""
+        plan = Plan.of(farmer.public_key, index, self._zeros)
+        if overdue < (1 + plan.plant_ledgers) * self._ledger_seconds:
+            return False
+        return self._plant(client, farmer, plan.stake)
 
     def _farm(self, client: EngineClient, farmer: Keypair, block: BlockState, due: int) -> bool:
         """Plants or works in the open block, when the plan says so; whether it sent anything."""

@@ -154,6 +154,7 @@ async def test_repeated_work_counts_the_later_gap(client: LedgerClient) -> None:
     master, farmer = client.scenario.master, keypair(1)
     await client.onboard(farmer)
     await client.apply(client.bumped(await client.plant_call(farmer, 0), farmer))
-    assert returned(await client.work(master, farmer, 0, 1)) == 1
+    await client.devnet.advance()
+    assert returned(await client.work(master, farmer, 0, 1)) == 2
     await client.devnet.advance(2)
-    assert returned(await client.work(master, farmer, 0, 3)) == 4
+    assert returned(await client.work(master, farmer, 0, 3)) == 5
