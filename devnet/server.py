@@ -33,6 +33,7 @@ from devnet.view import View
 HOST = "127.0.0.1"
 SETTINGS = Path(__file__).parent / "settings.json"
 MAX_REQUEST_BYTES = 8 << 20
+STOP_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,8 @@ class DevnetServer:
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
-        runner = web.AppRunner(app, access_log=None)
+        # Whoever waits for a ledger waits in vain once the clock has stopped.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         # The socket comes before the routes: answers name the URL, whose port the system may choose.
         listener = socket.create_server((HOST, self.options.port))
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"

@@ -1,7 +1,6 @@
 """Fixtures for every folder of tests."""
 
 pytest_plugins = [
-    "tests.fixtures.backend",
     "tests.fixtures.postgres",
     "tests.fixtures.stores",
     "tests.fixtures.devnet",

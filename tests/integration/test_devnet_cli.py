@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from stellar_sdk import Keypair, SorobanServer
 
@@ -49,6 +50,22 @@ async def test_json_line_tells_all_and_a_signal_ends_it_cleanly(stop: signal.Sig
             # The clock runs by itself.
             while (await asyncio.to_thread(rpc.get_health)).latest_ledger <= facts["latest_ledger"]:
                 pass
+
+
+async def test_halted_ledger_ends_though_somebody_waits_for_it() -> None:
+    somebody = {"addr": Keypair.random().public_key}
+    async with aiohttp.ClientSession() as session:
+        async with ledger("--close-seconds", "0.01") as facts:
+            url = facts["rpc_url"]
+            async with session.post(f"{url}/devnet/halt", json={"halted": True}) as answer:
+                before = await answer.json()
+            waiting = asyncio.create_task(session.get(facts["friendbot_url"], params=somebody))
+            async with session.post(f"{url}/devnet/advance", json={"ledgers": 2}) as answer:
+                after = await answer.json()
+            # The timer may have been closing one when it was halted.
+            assert after["sequence"] - before["sequence"] in {2, 3}
+        with contextlib.suppress(aiohttp.ClientError):
+            (await waiting).close()
 
 
 async def test_text_says_what_the_secrets_are_worth() -> None:
