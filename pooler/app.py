@@ -16,7 +16,7 @@ from kale_chain.rpc import StellarRpc
 from kale_chain.tx import FarmCalls, Signer
 from kale_common.errors import ConfigError
 from pooler.api.server import serving
-from pooler.chain.accounts import FeeAccount
+from pooler.chain.accounts import FeeAccount, Survey
 from pooler.chain.channels import FarmWorkChannels
 from pooler.chain.farm import RpcFarmView
 from pooler.chain.feed import RpcLedgerFeed
@@ -90,55 +90,49 @@ async def run(settings: PoolerSettings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         chain = await stack.enter_async_context(ledger(settings))
         survey = await chain.account.create_missing()
-        channels = FarmWorkChannels(
-            chain.rpc,
-            FarmReader(chain.rpc, chain.identity),
-            FarmCalls(chain.identity),
-            payer=chain.payer,
-            channels=survey.existing,
-        )
-        farm = f"{chain.identity.farm_id} on {chain.identity.passphrase}"
-        journal = stack.enter_context(SqliteJournal(settings.state_directory, farm=farm, pooler_id=settings.pooler_id))
-        channel = await stack.enter_async_context(connect(settings.backend_api_url))
-        backend = GrpcBackend(channel, pooler_id=settings.pooler_id, timeout=settings.api_timeout_ms / 1000)
         engine = stack.enter_context(NativeEngine(cores=settings.machine_cpu_cores, kernel=settings.hash_kernel))
-        pooler = Assembly(
-            Ports(
-                feed=RpcLedgerFeed(chain.rpc, _follower(chain.rpc, settings), chain.identity),
-                farm=RpcFarmView(FarmReader(chain.rpc, chain.identity), chain.rpc.endpoint),
-                channels=channels,
-                backend=backend,
-                engine=engine,
-                journal=journal,
-                load=MachineLoad(engine.usable_cores),
-                fee_balance=chain.account.balance,
-            ),
-            _options(settings, channels.count),
-        )
-        ports = await stack.enter_async_context(
+        ports = await _ports(settings, chain, survey, engine, stack)
+        pooler = Assembly(ports, _options(settings, ports.channels.count))
+        grpc_port, http_port = await stack.enter_async_context(
             serving(
-                pooler.overview,
-                address=settings.bind_address,
-                grpc_port=settings.port,
-                http_port=settings.http_port,
+                pooler.overview, address=settings.bind_address, grpc_port=settings.port, http_port=settings.http_port
             )
         )
         log.info(
             "ready",
-            grpc_port=ports[0],
-            http_port=ports[1],
+            grpc_port=grpc_port,
+            http_port=http_port,
             pooler_id=settings.pooler_id,
             farm=chain.identity.farm_id,
-            fee_account=chain.payer.address,
-            channels=channels.count,
+            fee_account=survey.address,
+            channels=ports.channels.count,
             kernel=engine.kernel,
             threads=engine.threads,
         )
         await pooler.farm()
 
 
-def _follower(rpc: StellarRpc, settings: PoolerSettings) -> LedgerFollower:
-    return LedgerFollower(rpc, poll_seconds=settings.ledger_poll_ms / 1000)
+async def _ports(
+    settings: PoolerSettings, chain: Ledger, survey: Survey, engine: NativeEngine, stack: contextlib.AsyncExitStack
+) -> Ports:
+    """The adapters; those that must be closed are closed with `stack`."""
+    reader = FarmReader(chain.rpc, chain.identity)
+    follower = LedgerFollower(chain.rpc, poll_seconds=settings.ledger_poll_ms / 1000)
+    farm = f"{chain.identity.farm_id} on {chain.identity.passphrase}"
+    journal = stack.enter_context(SqliteJournal(settings.state_directory, farm=farm, pooler_id=settings.pooler_id))
+    channel = await stack.enter_async_context(connect(settings.backend_api_url))
+    return Ports(
+        feed=RpcLedgerFeed(chain.rpc, follower, chain.identity),
+        farm=RpcFarmView(reader, chain.rpc.endpoint),
+        channels=FarmWorkChannels(
+            chain.rpc, reader, FarmCalls(chain.identity), payer=chain.payer, channels=survey.existing
+        ),
+        backend=GrpcBackend(channel, pooler_id=settings.pooler_id, timeout=settings.api_timeout_ms / 1000),
+        engine=engine,
+        journal=journal,
+        load=MachineLoad(engine.usable_cores),
+        fee_balance=chain.account.balance,
+    )
 
 
 def _options(settings: PoolerSettings, channels: int) -> Options:

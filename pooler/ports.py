@@ -63,7 +63,6 @@ class WorkOrder:
     channel: int
     sequence: int
     max_ledger: int
-    inclusion_fee: int
 
 
 class SendState(Enum):
@@ -92,8 +91,8 @@ class WorkChannels(Protocol):
     async def sequences(self, channels: Collection[int]) -> dict[int, int]:
         """The last used sequence number of each channel account."""
 
-    async def inclusion_fee(self) -> int:
-        """Stroops to offer for inclusion now."""
+    async def refresh_fees(self) -> None:
+        """Reads what the network asks for now; transactions built from then on offer that."""
 
     def build(self, order: WorkOrder) -> Attempt:
         """A signed transaction, paid by the fee account."""

@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.fixtures.farmyard",
     "tests.fixtures.backend",
     "tests.fixtures.ledger_client",
+    "tests.fixtures.pool_service",
 ]

@@ -6,6 +6,7 @@ from kale_chain.farm import FarmReader
 from kale_chain.rpc import StellarRpc, SubmissionStatus
 from kale_chain.tx import Bounds, FarmCalls, Signer, fee_bump
 from kale_chain.tx.envelope import MIN_FEE
+from pooler.chain.farm import readable
 from pooler.domain.attempt import Attempt
 from pooler.ports import SendState, Sent, WorkOrder
 
@@ -39,6 +40,7 @@ class FarmWorkChannels:
         self._calls = calls
         self._payer = payer
         self._channels = channels
+        self._inclusion_fee = MIN_FEE
 
     @property
     def count(self) -> int:
@@ -48,13 +50,16 @@ class FarmWorkChannels:
     async def sequences(self, channels: Collection[int]) -> dict[int, int]:
         """The last used sequence number of each channel account."""
         numbers = {self._channels[number].address: number for number in channels if number < self.count}
-        accounts = await self._reader.accounts(list(numbers))
+        with readable(self._rpc.endpoint):
+            accounts = await self._reader.accounts(list(numbers))
         return {numbers[address]: account.sequence for address, account in accounts.items()}
 
-    async def inclusion_fee(self) -> int:
-        """Stroops an operation that nine of ten recent contract calls were below, within bounds."""
+    async def refresh_fees(self) -> None:
+        """Offers what nine of ten recent contract calls were below, within bounds, and the rent that may fall due."""
         stats = await self._rpc.fee_stats()
-        return min(max(stats.soroban_inclusion_p90, MIN_FEE), MAX_INCLUSION_FEE)
+        self._inclusion_fee = min(max(stats.soroban_inclusion_p90, MIN_FEE), MAX_INCLUSION_FEE)
+        with readable(self._rpc.endpoint):
+            self._calls.fee_floor = await self._reader.fee_floor(await self._reader.farm())
 
     def build(self, order: WorkOrder) -> Attempt:
         """A signed work transaction, never valid in the plant's own ledger."""
@@ -69,7 +74,7 @@ class FarmWorkChannels:
             sequence=order.sequence,
             bounds=bounds,
         )
-        bumped = fee_bump(inner.signed_by(channel), self._payer, inclusion_fee=order.inclusion_fee)
+        bumped = fee_bump(inner.signed_by(channel), self._payer, inclusion_fee=self._inclusion_fee)
         return Attempt(
             transaction_hash=bumped.hash,
             block_index=assignment.block_index,

@@ -74,8 +74,6 @@ def plant_target(farm: Farm, *, open_block: bool, ledger_time: int) -> int | Non
     """
     if farm.paused:
         return None
-    if ledger_time >= farm.block.ends_at:
-        return farm.index + 1
-    if not open_block:
-        return 0 if farm.index == 0 else farm.index + 1
-    return farm.index if farm.block.ends_at - ledger_time > INSURE_BEFORE_END else None
+    index = farm.planted_index(ledger_time, block_exists=open_block)
+    late = 0 < farm.block.ends_at - ledger_time <= INSURE_BEFORE_END
+    return None if late and open_block and index == farm.index else index

@@ -147,7 +147,7 @@ class Submitting:
             log.info("work waits for a free channel account", waiting=len(due) - len(leased))
         try:
             sequences = await self._channels.sequences([channel for channel, _ in leased])
-            fee = await self._channels.inclusion_fee()
+            await self._channels.refresh_fees()
         except RpcError:
             for channel, _ in leased:
                 self._leases.give_back(channel)
@@ -165,7 +165,6 @@ class Submitting:
                 channel=channel,
                 sequence=sequences[channel] + 1,
                 max_ledger=last.sequence + 1 + LEDGERS_TO_APPLY,
-                inclusion_fee=fee,
             )
             attempts.append(self._channels.build(order))
             work.sent(find, stage)

@@ -148,9 +148,8 @@ class World:
         self._ask()
         return {number: self._sequences[number] for number in channels}
 
-    async def inclusion_fee(self) -> int:
+    async def refresh_fees(self) -> None:
         self._ask()
-        return 100
 
     def build(self, order: WorkOrder) -> Attempt:
         key = f"{order.channel}/{order.sequence}/{order.assignment.address}/{order.find.zeros}/{order.max_ledger}"
