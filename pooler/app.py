@@ -88,9 +88,9 @@ async def run(settings: PoolerSettings) -> None:
         ConfigError, IdentityError, RpcError, PoolerError: It cannot start.
     """
     async with contextlib.AsyncExitStack() as stack:
+        engine = stack.enter_context(NativeEngine(cores=settings.machine_cpu_cores, kernel=settings.hash_kernel))
         chain = await stack.enter_async_context(ledger(settings))
         survey = await chain.account.create_missing()
-        engine = stack.enter_context(NativeEngine(cores=settings.machine_cpu_cores, kernel=settings.hash_kernel))
         ports = await _ports(settings, chain, survey, engine, stack)
         pooler = Assembly(ports, _options(settings, ports.channels.count))
         grpc_port, http_port = await stack.enter_async_context(
