@@ -58,7 +58,9 @@ impl World {
         };
         let farmers: Vec<_> = (0..6).map(|_| Address::generate(&env)).collect();
         let admin = StellarAssetClient::new(&env, &asset);
-        farmers.iter().for_each(|farmer| admin.mint(farmer, &START_BALANCE));
+        for farmer in &farmers {
+            admin.mint(farmer, &START_BALANCE);
+        }
         admin.set_admin(&id);
         env.mock_all_auths();
         let (farm, token) = (FarmClient::new(&env, &id), TokenClient::new(&env, &asset));
@@ -122,7 +124,7 @@ fn search(index: u32, entropy: &[u8; 32], key: &[u8; 32], zeros: u32) -> (u64, [
         let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         nibbles.take_while(|nibble| *nibble == 0).count()
     };
-    (0..)
+    (0..=u64::MAX)
         .map(|nonce| (nonce, digest(nonce)))
         .find(|(_, digest)| leading(digest) == zeros as usize)
         .expect("there are nonces enough")
