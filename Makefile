@@ -48,6 +48,7 @@ demo: build ## Farm KALE on a local ledger: FARMERS=10 BLOCKS=3 NEIGHBOURS=20 KE
 
 test: build ## Run every test
 	cargo test --release --locked --workspace --quiet
+	cargo test --locked --quiet --manifest-path devnet/contract/Cargo.toml
 	UV=$(UV) $(PY) -m pytest $(PYTEST_ARGS)
 
 # Its packages on the Python index are years behind and cannot read today's licence names.

@@ -45,6 +45,8 @@ step "buf breaking" breaking
 step "generated code" generated_code
 step "cargo fmt" cargo fmt --check
 step "clippy" cargo clippy --release --locked --workspace --all-targets --quiet -- --deny warnings
+step "contract fmt" cargo fmt --check --manifest-path devnet/contract/Cargo.toml
+step "contract clippy" cargo clippy --locked --all-targets --quiet --manifest-path devnet/contract/Cargo.toml -- --deny warnings
 step "cargo deny" "$CARGO_DENY" --all-features check --hide-inclusion-graph bans licenses sources
 step "sqlfluff" sqlfluff lint --disable-progress-bar sql
 step "contract wasm" wasm_hash
