@@ -192,6 +192,16 @@ def _until_signal(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(guarded())
     except asyncio.CancelledError:
         raise typer.Exit(0) from None
+    except ExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """The first error in a group, however deep; what stopped one service stopped the others."""
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 @contextlib.contextmanager
@@ -205,6 +215,11 @@ def _errors() -> Iterator[None]:
         _fail(f"STELLAR_RPC_URL: {error}", EXIT_UNREACHABLE)
     except PoolerError as error:
         _fail(error, error.exit_code)
+    except typer.Exit:
+        raise
+    except Exception:
+        log.exception("stopped by a fault of the pooler's own")
+        raise typer.Exit(1) from None
 
 
 def _fail(error: object, code: int) -> None:

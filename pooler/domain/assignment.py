@@ -116,6 +116,16 @@ class FarmerWork:
         self.finds.append(find)
         return True
 
+    @property
+    def needs_spare(self) -> bool:
+        """Whether the only find is the best one, so that insuring with it would leave nothing for the end."""
+        return self.accepted is None and len(self.finds) == 1 and self.finds[0].zeros > 0
+
+    def take_spare(self, find: Find | None) -> None:
+        """Takes a find with fewer zeros than the only one, to insure with."""
+        if find is not None and self.needs_spare and find.zeros < self.finds[0].zeros:
+            self.finds.insert(0, find)
+
     def choose(self, stage: Stage, *, max_repeats: int) -> Find | None:
         """What to submit in `stage`, or None: nothing to gain, nothing found, or no transaction left to spend.
 

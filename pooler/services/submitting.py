@@ -13,6 +13,7 @@ from pooler.domain.attempt import LEDGERS_TO_APPLY, Attempt
 from pooler.domain.leases import Leases
 from pooler.domain.round import Round, Rounds
 from pooler.domain.schedule import Stage
+from pooler.domain.spare import spare_find
 from pooler.ports import FarmView, Journal, News, SendState, Sent, WorkChannels, WorkOrder
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class Submitting:
         self._leases = Leases(lambda: channels.count)
         self._open: dict[str, Attempt] = {}
         self._since: dict[str, float] = {}
+        self._submitted_at = 0
 
     @property
     def open_attempts(self) -> int:
@@ -118,15 +120,18 @@ class Submitting:
         await asyncio.gather(*(self._send(attempt, first=False) for attempt in list(self._open.values())))
 
     async def submit(self, last: Ledger) -> None:
-        """Submits what is due after ledger `last`.
+        """Submits what is due after ledger `last`; a repeat in the same ledger does nothing.
 
         Raises:
             RpcError: It is left for the next ledger.
         """
+        if last.sequence == self._submitted_at:
+            return
         due = [order for one in self._rounds for order in self._due(one, one.stage(last.close_time))]
         if not due:
             return
         fresh = await self._built(due, last)
+        self._submitted_at = last.sequence
         refused = await asyncio.gather(*(self._send(attempt, first=True) for attempt in fresh))
         if ended := [attempt for attempt in refused if attempt is not None]:
             await self._journal.ended(ended)
@@ -134,12 +139,15 @@ class Submitting:
     def _due(self, one: Round, stage: Stage) -> list[tuple[FarmerWork, Find, Stage]]:
         if stage not in {Stage.INSURING, Stage.FINAL}:
             return []
-        chosen = [
-            (work, work.choose(stage, max_repeats=self._max_repeats))
-            for work in one.works.values()
-            if not self.pending(one.index, work.assignment.address)
-        ]
-        return [(work, find, stage) for work, find in chosen if find is not None]
+        due: list[tuple[FarmerWork, Find, Stage]] = []
+        for address, work in one.works.items():
+            if self.pending(one.index, address):
+                continue
+            if stage is Stage.INSURING and one.plan is not None and work.needs_spare:
+                work.take_spare(spare_find(one.plan, work.assignment, work.finds[0]))
+            if (find := work.choose(stage, max_repeats=self._max_repeats)) is not None:
+                due.append((work, find, stage))
+        return due
 
     async def _built(self, due: list[tuple[FarmerWork, Find, Stage]], last: Ledger) -> list[Attempt]:
         leased = [(channel, item) for item in due if (channel := self._leases.take()) is not None]

@@ -113,7 +113,10 @@ class SqliteJournal:
                 self._database.execute("BEGIN IMMEDIATE")
                 return work(self._database)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        except sqlite3.Error as error:
+            raise StateError(f"STATE_DIRECTORY: cannot write the journal: {error}") from error
 
     async def restore(self, index: int) -> Kept:
         """What is unfinished, after forgetting what is old and what another ledger must have had."""
@@ -172,7 +175,11 @@ class SqliteJournal:
             )
             for one in attempts
         ]
-        await self._many("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)", rows)
+        await self._many(
+            "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) "
+            "ON CONFLICT (transaction_hash) DO UPDATE SET open = 1",
+            rows,
+        )
 
     async def ended(self, attempts: Sequence[Attempt]) -> None:
         """Attempts whose end is known; they stay on record as submitted."""

@@ -368,8 +368,15 @@ class Rig:
         self.backend = backend
         self.engine = FakeEngine(world)
         self.handled = 0
+        self.turns = 0
         self._directory = directory
-        self._options = {"max_searches": 8, "max_repeats": 2, "work_patience": 600.0, **changes}
+        self._options = {
+            "max_searches": 8,
+            "max_repeats": 2,
+            "work_patience": 600.0,
+            "monitor_interval": 60.0,
+            **changes,
+        }
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -391,7 +398,7 @@ class Rig:
             max_searches=int(self._options["max_searches"]),
             max_repeats=int(self._options["max_repeats"]),
             work_patience=self._options["work_patience"],
-            monitor_interval=60.0,
+            monitor_interval=self._options["monitor_interval"],
         )
         self.assembly = Assembly(ports, options)
         self._relay = asyncio.create_task(self._relayed())
@@ -414,6 +421,7 @@ class Rig:
         while True:
             await self.assembly.overview.bell.wait()
             # Rung at the end of every turn, and at nothing else here.
+            self.turns += 1
             self.handled = self.assembly.overview.snapshot().ledger.sequence
             self.world.bell.ring()
 

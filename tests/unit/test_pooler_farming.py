@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from kale_chain.errors import Retry
+from kale_chain.hashing import count_zeros, work_hash
 from kale_chain.model import Ledger
+from kale_chain.tx import Signer
 from pooler.domain.assignment import Accepted, Failure, Reason
 from pooler.errors import BackendRefusedError
 from tests.fakes.pooler_world import FakeBackend, Rig, World
 
-FARMERS = ["GA", "GB", "GC"]
+FARMERS = [Signer.from_seed(bytes([number]) * 32).address for number in (1, 2, 3)]
+A, B, C = FARMERS
 
 
 def world_of(farmers: list[str], *, channels: int = 8) -> tuple[World, FakeBackend]:
@@ -50,8 +53,8 @@ async def test_a_block_is_farmed_from_plant_to_report(tmp_path: Path) -> None:
         assert world.sent == []
         await rig.close(2)
         assert {attempt.find.zeros for attempt in world.sent} == {2}
-        assert world.model.pails["GA", 0].zeros == 2
-        await rig.found("GA", [6])
+        assert world.model.pails[A, 0].zeros == 2
+        await rig.found(A, [6])
         await rig.until_time(280)
         await rig.close()
         assert [world.model.pails[farmer, 0].zeros for farmer in FARMERS] == [6, 4, 4]
@@ -129,23 +132,23 @@ async def test_an_rpc_that_does_not_answer_concludes_nothing(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
 async def test_works_that_the_network_lost_are_built_anew(tmp_path: Path, lost: int) -> None:
-    world, backend = world_of(["GA"])
+    world, backend = world_of([A])
     async with Rig(world, backend, tmp_path) as rig:
-        await assigned(rig, ["GA"])
-        await rig.found("GA", [2, 5])
+        await assigned(rig, [A])
+        await rig.found(A, [2, 5])
         world.lost = lost
         await rig.until_time(220)
         await rig.until_time(300)
         await rig.reported(1)
-    outcome = accepted(backend, "GA")
-    assert (outcome.zeros, world.model.pails["GA", 0].zeros) == (5, 5)
+    outcome = accepted(backend, A)
+    assert (outcome.zeros, world.model.pails[A, 0].zeros) == (5, 5)
 
 
 async def test_a_farmer_has_only_so_many_transactions_in_a_block(tmp_path: Path) -> None:
-    world, backend = world_of(["GA"])
+    world, backend = world_of([A])
     async with Rig(world, backend, tmp_path, max_repeats=1) as rig:
-        await assigned(rig, ["GA"])
-        await rig.found("GA", [2, 5])
+        await assigned(rig, [A])
+        await rig.found(A, [2, 5])
         world.lost = 100
         await rig.until_time(300)
         world.model.plant("neighbour", 0, world.ledger)
@@ -153,50 +156,50 @@ async def test_a_farmer_has_only_so_many_transactions_in_a_block(tmp_path: Path)
         await rig.reported(1)
     # The insuring one, its repeat and the final one.
     assert len({attempt.transaction_hash for attempt in world.sent}) == 3
-    assert failed(backend, "GA").reason is Reason.TIMEOUT
+    assert failed(backend, A).reason is Reason.TIMEOUT
 
 
 async def test_a_transaction_that_is_to_come_again_later_comes_again(tmp_path: Path) -> None:
-    world, backend = world_of(["GA"])
+    world, backend = world_of([A])
     async with Rig(world, backend, tmp_path) as rig:
-        await assigned(rig, ["GA"])
-        await rig.found("GA", [2, 5])
+        await assigned(rig, [A])
+        await rig.found(A, [2, 5])
         world.again = 2
         await rig.until_time(285)
         await rig.reported(1)
-    assert accepted(backend, "GA").zeros == 5
+    assert accepted(backend, A).zeros == 5
     assert [attempt.find.zeros for attempt in world.sent].count(2) == 3
     assert len({attempt.transaction_hash for attempt in world.sent}) == 2
 
 
 async def test_a_strangers_work_is_adopted(tmp_path: Path) -> None:
-    world, backend = world_of(["GA", "GB"])
+    world, backend = world_of([A, B])
     async with Rig(world, backend, tmp_path) as rig:
-        await assigned(rig, ["GA", "GB"])
-        await rig.found("GA", [2, 5])
-        await rig.found("GB", [2, 3])
+        await assigned(rig, [A, B])
+        await rig.found(A, [2, 5])
+        await rig.found(B, [2, 3])
         await rig.until_time(215)
         world.close()
-        for farmer in ("GA", "GB"):
+        for farmer in (A, B):
             world.model.record_work(farmer, 3, b"s" * 32, world.ledger)
         await rig.settled()
         await rig.until_time(285)
         await rig.reported(2)
-    assert accepted(backend, "GA").zeros == 5
-    assert "did not submit" in failed(backend, "GB").message
+    assert accepted(backend, A).zeros == 5
+    assert "did not submit" in failed(backend, B).message
 
 
 async def test_a_stranger_who_is_faster_costs_nothing_but_a_fee(tmp_path: Path) -> None:
-    world, backend = world_of(["GA"])
+    world, backend = world_of([A])
     async with Rig(world, backend, tmp_path) as rig:
-        await assigned(rig, ["GA"])
-        await rig.found("GA", [2, 5])
+        await assigned(rig, [A])
+        await rig.found(A, [2, 5])
         await rig.until_time(220)
         # Between our sending and the ledger that would apply it.
-        world.model.record_work("GA", 4, b"s" * 32, world.ledger)
+        world.model.record_work(A, 4, b"s" * 32, world.ledger)
         await rig.until_time(285)
         await rig.reported(1)
-    assert accepted(backend, "GA").zeros == 5
+    assert accepted(backend, A).zeros == 5
 
 
 @pytest.mark.parametrize("cut", range(1, 4))
@@ -211,9 +214,9 @@ async def test_a_plant_stream_cut_after_any_message_goes_on(tmp_path: Path, cut:
 
 async def test_a_farmer_who_could_not_be_planted_is_not_searched_for(tmp_path: Path) -> None:
     world, backend = world_of(FARMERS)
-    backend.failing = {"GB"}
+    backend.failing = {B}
     async with Rig(world, backend, tmp_path) as rig:
-        await assigned(rig, ["GA", "GC"])
+        await assigned(rig, [A, C])
 
 
 async def test_a_request_refused_for_now_is_made_again_at_the_next_ledger(tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ async def test_a_report_stream_that_is_cut_repeats_only_what_was_not_acknowledge
             await rig.found(farmer, [4])
         await rig.until_time(285)
         await rig.reported(3)
-    assert [report.report_id for report in backend.deliveries].count("p:0:id-GA") == 1
+    assert [report.report_id for report in backend.deliveries].count(f"p:0:id-{A}") == 1
     assert len(backend.deliveries) == 3
 
 
@@ -283,10 +286,10 @@ async def test_a_restart_in_mid_block_loses_nothing(tmp_path: Path, moment: int)
 
 @pytest.mark.parametrize("ledgers_down", [0, 1, 3, 10])
 async def test_a_pooler_that_was_down_at_the_blocks_end_still_reports_it(tmp_path: Path, ledgers_down: int) -> None:
-    world, backend = world_of(["GA"])
+    world, backend = world_of([A])
     async with Rig(world, backend, tmp_path) as rig:
-        await assigned(rig, ["GA"])
-        await rig.found("GA", [2, 5])
+        await assigned(rig, [A])
+        await rig.found(A, [2, 5])
         await rig.until_time(295)
     for _ in range(1 + ledgers_down):
         world.close()
@@ -294,19 +297,19 @@ async def test_a_pooler_that_was_down_at_the_blocks_end_still_reports_it(tmp_pat
     async with Rig(world, backend, tmp_path) as rig:
         await rig.close(2)
         await rig.reported(1)
-    assert accepted(backend, "GA").find is not None
+    assert accepted(backend, A).find is not None
 
 
 async def test_a_restart_while_the_backend_is_down_goes_on_searching(tmp_path: Path) -> None:
     world, backend = world_of(FARMERS)
     async with Rig(world, backend, tmp_path) as rig:
         await assigned(rig, FARMERS)
-        await rig.found("GA", [2, 5])
+        await rig.found(A, [2, 5])
     backend.down = True
     async with Rig(world, backend, tmp_path) as rig:
         await rig.until(lambda: rig.engine.running == set(FARMERS))
         await rig.until_time(285)
-        assert world.model.pails["GA", 0].zeros == 5
+        assert world.model.pails[A, 0].zeros == 5
 
 
 async def test_plants_interrupted_late_in_a_block_are_resumed(tmp_path: Path) -> None:
@@ -324,7 +327,7 @@ async def test_fewer_channels_than_farmers_take_turns(tmp_path: Path) -> None:
         await assigned(rig, FARMERS)
         for farmer in FARMERS:
             await rig.found(farmer, [4])
-        await rig.until_time(285)
+        await rig.until_time(295)
         await rig.reported(3)
     assert {accepted(backend, farmer).zeros for farmer in FARMERS} == {4}
 
@@ -340,29 +343,29 @@ async def test_the_farmer_with_the_fewest_zeros_is_fed_first(tmp_path: Path) -> 
     world, backend = world_of(FARMERS)
     async with Rig(world, backend, tmp_path) as rig:
         await assigned(rig, FARMERS)
-        await rig.found("GA", [3])
-        await rig.found("GB", [2])
-        await rig.until(lambda: rig.engine.of("GC").weight > rig.engine.of("GB").weight > rig.engine.of("GA").weight)
+        await rig.found(A, [3])
+        await rig.found(B, [2])
+        await rig.until(lambda: rig.engine.of(C).weight > rig.engine.of(B).weight > rig.engine.of(A).weight)
 
 
 async def test_a_fee_account_that_cannot_pay_is_told_in_the_report(tmp_path: Path) -> None:
-    world, backend = world_of(["GA"])
+    world, backend = world_of([A])
     world.refused = "txINSUFFICIENT_BALANCE"
     async with Rig(world, backend, tmp_path) as rig:
-        await assigned(rig, ["GA"])
-        await rig.found("GA", [4])
+        await assigned(rig, [A])
+        await rig.found(A, [4])
         await rig.until_time(300)
         world.model.plant("neighbour", 0, world.ledger)
         await rig.close()
         await rig.reported(1)
-    assert failed(backend, "GA").reason is Reason.FEE_ACCOUNT_LOW
+    assert failed(backend, A).reason is Reason.FEE_ACCOUNT_LOW
 
 
 async def test_a_work_without_known_result_for_too_long_is_tried_again(tmp_path: Path) -> None:
-    world, backend = world_of(["GA"])
+    world, backend = world_of([A])
     async with Rig(world, backend, tmp_path, work_patience=0.0) as rig:
-        await assigned(rig, ["GA"])
-        await rig.found("GA", [2, 5])
+        await assigned(rig, [A])
+        await rig.found(A, [2, 5])
         world.lost = 1
         await rig.until_time(220)
         # The first transaction could still be applied, so it keeps its channel; another one is on its way.
@@ -370,7 +373,7 @@ async def test_a_work_without_known_result_for_too_long_is_tried_again(tmp_path:
         assert len({attempt.channel for attempt in world.sent}) == 2
         await rig.until_time(290)
         await rig.reported(1)
-    assert accepted(backend, "GA").zeros == 5
+    assert accepted(backend, A).zeros == 5
 
 
 async def test_a_node_that_lags_is_not_a_new_block(tmp_path: Path) -> None:
@@ -385,3 +388,37 @@ async def test_a_node_that_lags_is_not_a_new_block(tmp_path: Path) -> None:
         await rig.close()
     assert backend.blocks == [0]
     assert backend.asked == [(0, 8)]
+
+
+async def test_turns_without_a_new_ledger_submit_nothing_twice(tmp_path: Path) -> None:
+    world, backend = world_of([A])
+    world.refused = "txBAD_SEQ"
+    async with Rig(world, backend, tmp_path, monitor_interval=0.01) as rig:
+        await assigned(rig, [A])
+        await rig.found(A, [2, 5])
+        await rig.until_time(220)
+        turns = rig.turns
+        await rig.until(lambda: rig.turns > turns + 3)
+        assert len(world.sent) == 1
+        world.refused = ""
+        await rig.until_time(285)
+        await rig.reported(1)
+    assert accepted(backend, A).zeros == 5
+
+
+async def test_a_single_find_is_kept_for_the_end_and_a_spare_one_insures(tmp_path: Path) -> None:
+    world, backend = world_of([A])
+    async with Rig(world, backend, tmp_path) as rig:
+        await assigned(rig, [A])
+        await rig.found(A, [5])
+        await rig.until_time(225)
+        insured = world.model.pails[A, 0].zeros
+        assert insured is not None
+        assert insured < 5
+        (attempt,) = world.sent
+        digest = work_hash(0, attempt.find.nonce, world.model.blocks[0].entropy, A)
+        assert (attempt.find.digest, attempt.find.zeros) == (digest, count_zeros(digest))
+        await rig.until_time(285)
+        await rig.reported(1)
+    outcome = accepted(backend, A)
+    assert (outcome.zeros, outcome.gap) == (5, 56)
