@@ -1,0 +1,139 @@
+"""How fast all farmers of a pool are planted: ledgers and seconds from a block's opening to the last plant.
+
+    python benches/plant_farmers.py [FARMERS] [CLOSE_SECONDS]
+
+Runs the local ledger and the backend as processes of their own, onboards the farmers, plants in two blocks, and
+prints one line for the second.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc.aio
+
+from backend.db.migrations import migrate
+from backend.vault import create_key_file
+from devnet.postgres import EmbeddedPostgres
+from devnet.scenario import DEFAULT_PASSPHRASE, Scenario
+from kalepool.v1 import farmers_pb2, farmers_pb2_grpc, pool_pb2, pool_pb2_grpc, status_pb2, status_pb2_grpc
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK_SECONDS = 300
+_LOOK_SECONDS = 0.1
+
+
+def process(stack: ExitStack, *arguments: str, environment: dict[str, str], log: Path) -> dict[str, object]:
+    """Starts a module that stops with the bench; the JSON line of its output by which it says that it is ready."""
+    with log.open("w") as output:
+        child = subprocess.Popen(  # noqa: S603  (our own modules)
+            [sys.executable, "-m", *arguments], env=os.environ | environment, stdout=output, stderr=output
+        )
+    stack.callback(child.wait)
+    stack.callback(child.terminate)
+    while child.poll() is None:
+        for line in log.read_text().splitlines():
+            record = json.loads(line)
+            if record.get("event") in {None, "ready"}:
+                return dict(record)
+        time.sleep(_LOOK_SECONDS)
+    raise SystemExit(log.read_text())
+
+
+async def measure(port: int, farmers: int) -> dict[str, object]:
+    """Onboards and plants; what came of it."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        service = farmers_pb2_grpc.FarmerServiceStub(channel)
+        requests = [farmers_pb2.CreateFarmerRequest(request_id=f"bench-{number}") for number in range(farmers)]
+        started = time.monotonic()
+        await asyncio.gather(*(service.CreateFarmer(request) for request in requests))
+        onboarded = time.monotonic() - started
+        block = await first_block(channel)
+        opening = await due(channel)
+        started = time.monotonic()
+        ledgers: Counter[int] = Counter()
+        failed = 0
+        async for answer in plant(channel, block + 1):
+            if answer.event.HasField("planted"):
+                ledgers[answer.event.planted.ledger_sequence] += 1
+            failed += answer.event.HasField("failed")
+        return {
+            "farmers": farmers,
+            "onboarding_seconds": round(onboarded, 2),
+            "planting_seconds": round(time.monotonic() - started, 2),
+            "last_closed_ledger_when_asked": opening,
+            "planted_by_ledger": dict(sorted(ledgers.items())),
+            "failed": failed,
+        }
+
+
+def plant(channel: grpc.aio.Channel, block: int) -> AsyncIterable[pool_pb2.PlantResponse]:
+    """A plant stream of every farmer."""
+    request = pool_pb2.PlantRequest(request_id=f"bench-{block}", pooler_id="bench", block_index=block)
+    return pool_pb2_grpc.PoolServiceStub(channel).Plant(request)
+
+
+async def first_block(channel: grpc.aio.Channel) -> int:
+    """Plants in the block that a fresh farm takes plants for: 0, or 1 if its first five minutes are over."""
+    for block in (0, 1):
+        try:
+            async for _ in plant(channel, block):
+                pass
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+        else:
+            return block
+    raise SystemExit("the farm takes no plants")
+
+
+async def due(channel: grpc.aio.Channel) -> int:
+    """Waits until the next block can be opened; the last closed ledger."""
+    stream = status_pb2_grpc.StatusServiceStub(channel).WatchStatus(status_pb2.WatchStatusRequest())
+    async for update in stream:
+        chain = update.status.chain
+        if chain.ledger_time - chain.block_opened_ledger_time >= BLOCK_SECONDS:
+            return chain.ledger_sequence
+    raise SystemExit("the status stream ended")
+
+
+def main() -> None:
+    """Runs the bench."""
+    farmers = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    close_seconds = sys.argv[2] if len(sys.argv) > 2 else "0.5"
+    scenario = Scenario(DEFAULT_PASSPHRASE)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        database = stack.enter_context(EmbeddedPostgres())
+        migrate(database.url, network="local")
+        create_key_file(folder / "seal.key")
+        path = {"PYTHONPATH": str(ROOT)}
+        arguments = ("devnet", "--port", "0", "--close-seconds", close_seconds, "--json")
+        ledger = process(stack, *arguments, environment=path, log=folder / "devnet.log")
+        settings = {
+            "DATABASE_URL": database.url,
+            "STELLAR_NETWORK": "local",
+            "STELLAR_RPC_URL": str(ledger["rpc_url"]),
+            "STELLAR_NETWORK_PASSPHRASE": scenario.passphrase,
+            "KALE_CONTRACT_ID": scenario.farm_id,
+            "MASTER_WALLET_ADDRESS": scenario.master.public_key,
+            "MASTER_WALLET_SECRET": scenario.master.secret,
+            "KEY_FILE": str(folder / "seal.key"),
+            "PORT": "0",
+            "HTTP_PORT": "0",
+            "LEDGER_POLL_MS": "50",
+        }
+        backend = process(stack, "backend", "run", environment=path | settings, log=folder / "backend.log")
+        print(json.dumps(asyncio.run(measure(int(str(backend["grpc_port"])), farmers))))
+
+
+if __name__ == "__main__":
+    main()
