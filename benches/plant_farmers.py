@@ -107,8 +107,8 @@ async def due(channel: grpc.aio.Channel) -> int:
 
 def main() -> None:
     """Runs the bench."""
-    farmers = int(sys.argv[1]) if len(sys.argv) > 1 else 50
-    close_seconds = sys.argv[2] if len(sys.argv) > 2 else "0.5"
+    given = dict(enumerate(sys.argv))
+    farmers, close_seconds = int(given.get(1, "50")), given.get(2, "0.5")
     scenario = Scenario(DEFAULT_PASSPHRASE)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

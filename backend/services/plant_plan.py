@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 from uuid import UUID, uuid4
 
 import structlog
@@ -24,6 +25,8 @@ from kale_chain.model import Account
 _log = structlog.get_logger()
 
 _BUILT_IN_ONE_GO = 10
+_PLANTS_IN_A_LEDGER = 100
+"""Plants that one ledger surely takes; more of them are given more ledgers."""
 _MISSING_ACCOUNT = Failure(FailureReason.ACCOUNT_MISSING, "the farmer's account does not exist on the ledger")
 _MISSING_TRUSTLINE = Failure(FailureReason.TRUSTLINE_MISSING, "the farmer's account has no KALE trustline")
 
@@ -35,6 +38,19 @@ class PlantPlan:
     earlier: Sequence[UUID]
     plants: Sequence[Plant]
     attempts: Sequence[Attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The last closed ledger, and the first that can no longer take a plant."""
+
+    closed: int
+    max_ledger: int
+
+    @classmethod
+    def after(cls, closed: int, plants: int) -> Self:
+        """The window of so many plants sent together."""
+        return cls(closed, closed + LEDGER_WINDOW + plants // _PLANTS_IN_A_LEDGER)
 
 
 class PlantPlanner:
@@ -49,13 +65,14 @@ class PlantPlanner:
         self, request: PlantRequest, earlier: Sequence[UUID], candidates: Sequence[Candidate], *, last_ledger: int
     ) -> PlantPlan:
         """The plan of a request; `last_ledger` is the last closed one."""
+        window = _Window.after(last_ledger, len(candidates))
         addresses = [candidate.key.address for candidate in candidates]
         accounts, balances = await asyncio.gather(self._reader.accounts(addresses), self._reader.balances(addresses))
         plants, attempts = [], []
         for number, candidate in enumerate(candidates):
             if number % _BUILT_IN_ONE_GO == 0:
                 await asyncio.sleep(0)  # signing hundreds must not keep others from being served
-            plant, attempt = self._planned(request, candidate, accounts, balances, last_ledger)
+            plant, attempt = self._planned(request, candidate, accounts, balances, window)
             plants.append(plant)
             attempts += [] if attempt is None else [attempt]
         return PlantPlan(earlier, plants, attempts)
@@ -65,10 +82,11 @@ class PlantPlanner:
     ) -> tuple[list[Attempt], list[PlantFailed]]:
         """New attempts for pending plants whose transactions expired; those that cannot be built fail."""
         accounts = await self._reader.accounts([one.plant.address for one in unsent])
+        window = _Window.after(last_ledger, len(unsent))
         attempts, failed = [], []
         for one in unsent:
             shortfalls = one.attempts if one.last_code in RESOURCE_FAILURES else 0
-            outcome = self._attempt(one.plant, one.key, accounts, last_ledger, shortfalls)
+            outcome = self._attempt(one.plant, one.key, accounts, window, shortfalls)
             if isinstance(outcome, Attempt):
                 attempts.append(outcome)
             else:
@@ -81,7 +99,7 @@ class PlantPlanner:
         candidate: Candidate,
         accounts: Mapping[str, Account],
         balances: Mapping[str, int],
-        last_ledger: int,
+        window: _Window,
     ) -> tuple[Plant, Attempt | None]:
         key = candidate.key
         balance = balances.get(key.address)
@@ -98,13 +116,13 @@ class PlantPlanner:
         if key.address in accounts and balance is None:
             outcome = _MISSING_TRUSTLINE
         else:
-            outcome = self._attempt(plant, key, accounts, last_ledger)
+            outcome = self._attempt(plant, key, accounts, window)
         if isinstance(outcome, Attempt):
             return plant, outcome
         return _failed(plant, outcome), None
 
     def _attempt(
-        self, plant: Plant, key: FarmerKey, accounts: Mapping[str, Account], last_ledger: int, shortfalls: int = 0
+        self, plant: Plant, key: FarmerKey, accounts: Mapping[str, Account], window: _Window, shortfalls: int = 0
     ) -> Attempt | Failure:
         account = accounts.get(plant.address)
         if account is None:
@@ -115,13 +133,13 @@ class PlantPlanner:
                 stake=plant.stake_stroops,
                 block_index=plant.block_index,
                 sequence=self._submitting.next_sequence(plant.address, account.sequence),
-                max_ledger=last_ledger + LEDGER_WINDOW,
+                max_ledger=window.max_ledger,
                 shortfalls=shortfalls,
             )
         except SealedSeedError as error:
             _log.exception("a farmer's seed does not open", farmer_id=str(key.farmer_id))
             return Failure(FailureReason.KEY_UNAVAILABLE, str(error))
-        return attempt_of(signed, AttemptKind.PLANT, plant.plant_id, created_ledger=last_ledger)
+        return attempt_of(signed, AttemptKind.PLANT, plant.plant_id, created_ledger=window.closed)
 
 
 def _failed(plant: Plant, failure: Failure) -> Plant:
