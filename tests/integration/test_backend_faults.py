@@ -1,0 +1,131 @@
+"""Faults of the network and of the ledger: attempts stay open until proof, and nothing is planted twice or lost."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from devnet.faults import Action, Fault
+from kalepool.v1 import common_pb2, pool_pb2
+from tests.fixtures.backend import BLOCK_LEDGERS, Pool, StartBackend, World
+from tests.fixtures.stores import Query
+
+DEPOSIT = 100 * 10_000_000
+STAKE = DEPOSIT // 10
+
+
+def request(block: int, request_id: str = "r-1") -> pool_pb2.PlantRequest:
+    """A plant request of every farmer."""
+    return pool_pb2.PlantRequest(request_id=request_id, pooler_id="p-1", block_index=block)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"action": Action.DROP},  # sent and taken, but the answer is lost
+        {"action": Action.STATUS, "status": 503},  # never arrived
+        {"action": Action.ERROR},
+        {"action": Action.LIE, "result": {"status": "TRY_AGAIN_LATER"}},
+        {"action": Action.LIE, "result": {"status": "DUPLICATE"}},
+    ],
+)
+async def test_lost_answers_at_submission_change_nothing(pool: Pool, query: Query, fault: dict[str, Any]) -> None:
+    await pool.onboard(3, stroops=DEPOSIT)
+    block = await pool.open_block()
+    pool.world.devnet.faults.add(Fault(method="sendTransaction", count=3, **fault))
+    events, summary = await pool.plant(request(block))
+    assert (summary.planted, summary.failed) == (3, 0)
+    assert {event.planted.stake_stroops for event in events} == {STAKE}
+    assert await asyncio.to_thread(query, "SELECT count(*) FROM attempts WHERE kind = 'plant'") == [(3,)]
+
+
+async def test_transactions_lost_by_the_network_expire_and_are_built_anew(pool: Pool, query: Query) -> None:
+    await pool.onboard(2, stroops=DEPOSIT)
+    block = await pool.open_block()
+    lost = Fault(Action.LIE, "sendTransaction", count=None, result={"status": "PENDING"})
+    pool.world.devnet.faults.add(lost)
+    stream = pool.pool.Plant(request(block))
+    reading = asyncio.ensure_future(_read(stream))
+
+    async def sent() -> bool:
+        return (await pool.caught_up()).backend.open_attempts == 2
+
+    await pool.eventually(sent)
+    while (await pool.caught_up()).backend.open_attempts:
+        await pool.world.devnet.ledger.call(lambda client: client.engine.drop_queue())
+        await pool.advance()
+        expired = await asyncio.to_thread(query, "SELECT count(*) FROM attempts WHERE status = 'expired'")
+        if expired == [(2,)]:
+            break
+    pool.world.devnet.faults.clear()
+    responses = await pool.while_advancing(reading)
+    assert (responses[-1].summary.planted, responses[-1].summary.failed) == (2, 0)
+    assert {response.event.planted.stake_stroops for response in responses[:-1]} == {STAKE}
+
+
+async def _read(stream: Any) -> list[pool_pb2.PlantResponse]:
+    return [response async for response in stream]
+
+
+async def test_block_that_turns_over_before_the_plant_applies_costs_no_stake(pool: Pool) -> None:
+    (farmer,) = await pool.onboard(1, stroops=DEPOSIT)
+    block = await pool.open_block()
+    await pool.world.plant_as_stranger(block)
+    farm = await pool.world.farm.farm()
+    last = await pool.world.rpc.latest_ledger()
+    await pool.advance((farm.block.ends_at - last.close_time) // 5 - 2)
+    # Taken for the open block with two ledgers left; then the network holds it back past the end.
+    pool.world.devnet.faults.add(Fault(Action.STATUS, "sendTransaction", count=None))
+    reading = asyncio.ensure_future(_read(pool.pool.Plant(request(block))))
+
+    async def sent() -> bool:
+        return (await pool.caught_up()).backend.open_attempts == 1
+
+    await pool.eventually(sent)
+    await pool.advance(2)
+    pool.world.devnet.faults.clear()
+    responses = await pool.while_advancing(reading)
+    assert responses[0].event.failed.reason == common_pb2.FAILURE_REASON_WRONG_BLOCK
+    assert responses[-1].summary.failed == 1
+    balances = await pool.world.farm.balances([farmer.wallet_address])
+    assert balances == {farmer.wallet_address: DEPOSIT}
+
+
+async def test_pails_that_no_row_knows_are_adopted_and_harvested(
+    world: World, start_backend: StartBackend, query: Query
+) -> None:
+    async with start_backend() as pool:
+        farmers = await pool.onboard(2, stroops=DEPOSIT)
+        block = await pool.open_block()
+        await pool.plant(request(block))
+    # The database is restored to a state before the plants.
+    for table in (
+        "harvest_transactions",
+        "plant_request_plants",
+        "plant_requests",
+        "work_results",
+        "plant_transactions",
+    ):
+        await asyncio.to_thread(query, f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        await asyncio.to_thread(query, f"DELETE FROM {table}")  # noqa: S608  (our own names)
+        await asyncio.to_thread(query, f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    async with start_backend() as pool:
+
+        async def adopted() -> bool:
+            return all([(await pool.farmer(one.farmer_id)).open_stake_stroops == STAKE for one in farmers])
+
+        await pool.until(adopted, ledgers=5)
+        await pool.advance(BLOCK_LEDGERS - 12)
+
+        async def worked() -> bool:
+            pails = await world.farm.pails([(one.wallet_address, block) for one in farmers])
+            return all(entry.pail.worked for entry in pails.values())
+
+        await pool.until(worked, ledgers=15)
+        await pool.open_block()
+        await world.plant_as_stranger(block + 1)
+
+        async def booked() -> bool:
+            return all([(await pool.farmer(one.farmer_id)).earned_stroops > 0 for one in farmers])
+
+        await pool.until(booked, ledgers=10)
