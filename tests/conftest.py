@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.fixtures.backend",
     "tests.fixtures.ledger_client",
     "tests.fixtures.pool_service",
+    "tests.fixtures.pooler_command",
 ]

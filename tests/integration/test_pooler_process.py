@@ -1,118 +1,17 @@
 """`kale-pooler` as a user runs it: exit codes, one-line errors, a clean end."""
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
 from devnet.server import DevnetServer
 from kale_chain.tx import Signer
-from pooler.chain.accounts import FeeAccount
-from pooler.keyfile import create_key_file
 from tests.fixtures.devnet import closing
-from tests.fixtures.farmyard import Farmyard
 from tests.fixtures.pool_service import PoolService
-
-SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Command:
-    """`python -m pooler` with the settings of one test."""
-
-    def __init__(self, directory: Path, devnet: DevnetServer) -> None:
-        self.directory = directory
-        self.env = {
-            "STELLAR_NETWORK": "local",
-            "STELLAR_RPC_URL": devnet.url,
-            "STELLAR_NETWORK_PASSPHRASE": devnet.scenario.passphrase,
-            "KALE_CONTRACT_ID": devnet.scenario.farm_id,
-            "FEE_ACCOUNT_SECRET_FILE": str(directory / "fee.key"),
-            "STATE_DIRECTORY": str(directory / "state"),
-            "BACKEND_API_URL": "http://127.0.0.1:9",
-            "MAX_WORK_PROCESSES": "3",
-            "MACHINE_CPU_CORES": "1",
-            "LEDGER_POLL_MS": "20",
-            "PORT": "0",
-            "HTTP_PORT": "0",
-        }
-
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "pooler", *arguments),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200", **self.env},
-            cwd=self.directory,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-
-    async def run(self, *arguments: str) -> Ended:
-        process = await self.start(*arguments)
-        out, err = await asyncio.wait_for(process.communicate(), SECONDS)
-        return Ended(process.returncode or 0, out.decode(), err.decode())
-
-    async def json(self, *arguments: str) -> Any:
-        ended = await self.run(*arguments, "--json")
-        assert ended.code == 0, ended.err
-        return json.loads(ended.out)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
-        """A pooler that is ready, and its "ready" line."""
-        process = await self.start("run")
-        assert process.stderr is not None
-        try:
-            async with asyncio.timeout(SECONDS):
-                lines = []
-                while line := await process.stderr.readline():
-                    lines.append(line.decode())
-                    record = json.loads(line) if line.startswith(b"{") else {}
-                    if record.get("event") == "ready":
-                        yield process, record
-                        break
-                else:
-                    pytest.fail("it ended before it was ready:\n" + "".join(lines))
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.communicate()
-
-
-@pytest.fixture
-def command(tmp_path: Path, devnet: DevnetServer) -> Command:
-    return Command(tmp_path, devnet)
-
-
-@pytest.fixture
-def payer(command: Command) -> Signer:
-    """The fee account, whose key file is in its place."""
-    return create_key_file(command.directory / "fee.key")
-
-
-@pytest.fixture
-async def funded(command: Command, payer: Signer, farmyard: Farmyard) -> Command:
-    account = FeeAccount(farmyard.rpc, farmyard.identity, payer=payer, count=3, poll_seconds=0.01)
-    async with closing(farmyard.devnet):
-        await account.fund()
-        await account.create_missing()
-    return command
+from tests.fixtures.pooler_command import SECONDS, Command
 
 
 async def test_accounts_are_created_funded_and_shown(command: Command, devnet: DevnetServer) -> None:
