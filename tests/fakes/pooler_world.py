@@ -33,7 +33,7 @@ from pooler.state.journal import SqliteJournal
 
 START = 1_000_000
 LEDGER_SECONDS = 5
-PATIENCE_SECONDS = 3
+PATIENCE_SECONDS = 30
 
 
 class Bell:

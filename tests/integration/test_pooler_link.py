@@ -52,7 +52,13 @@ def report(number: int, outcome: Accepted | Failure | None = None) -> Report:
 @pytest.fixture
 async def backend(pool_service: PoolService) -> AsyncIterator[GrpcBackend]:
     async with connect(pool_service.url) as channel:
-        yield GrpcBackend(channel, pooler_id="p", timeout=0.5)
+        yield GrpcBackend(channel, pooler_id="p", timeout=30)
+
+
+@pytest.fixture
+async def impatient(pool_service: PoolService) -> AsyncIterator[GrpcBackend]:
+    async with connect(pool_service.url) as channel:
+        yield GrpcBackend(channel, pooler_id="p", timeout=0.3)
 
 
 async def plants(
@@ -110,11 +116,11 @@ async def test_a_stream_that_just_ends_has_no_summary(backend: GrpcBackend, pool
     assert len(await plants(backend)) == 1
 
 
-async def test_a_silent_stream_is_given_up_and_cancelled(backend: GrpcBackend, pool_service: PoolService) -> None:
+async def test_a_silent_stream_is_given_up_and_cancelled(impatient: GrpcBackend, pool_service: PoolService) -> None:
     pool_service.plants, pool_service.silent = [planted(1)], True
     with pytest.raises(BackendSilentError):
-        await plants(backend)
-    async with asyncio.timeout(5):
+        await plants(impatient)
+    async with asyncio.timeout(30):
         await pool_service.cancelled.wait()
 
 
@@ -155,10 +161,12 @@ async def test_reports_are_sent_whole_and_acknowledged(backend: GrpcBackend, poo
     assert (lost.failed.reason, lost.failed.message) == (common_pb2.FAILURE_REASON_TIMEOUT, "too late")
 
 
-async def test_reports_that_are_not_acknowledged_in_time_raise(backend: GrpcBackend, pool_service: PoolService) -> None:
+async def test_reports_that_are_not_acknowledged_in_time_raise(
+    impatient: GrpcBackend, pool_service: PoolService
+) -> None:
     pool_service.acknowledge, pool_service.silent = lambda _: None, True
     with pytest.raises(BackendSilentError):
-        [answer async for answer in backend.report_work([report(1)])]
+        [answer async for answer in impatient.report_work([report(1)])]
 
 
 async def test_a_block_is_recorded_once(backend: GrpcBackend, pool_service: PoolService) -> None:
@@ -168,10 +176,10 @@ async def test_a_block_is_recorded_once(backend: GrpcBackend, pool_service: Pool
     assert (block.pooler_id, block.opened_ledger_time, block.ledger_sequence) == ("p", 1_000, 5)
 
 
-async def test_a_call_without_answer_ends_at_its_deadline(backend: GrpcBackend, pool_service: PoolService) -> None:
+async def test_a_call_without_answer_ends_at_its_deadline(impatient: GrpcBackend, pool_service: PoolService) -> None:
     pool_service.silent = True
     with pytest.raises(BackendUnavailableError, match="DEADLINE_EXCEEDED"):
-        await backend.report_block(7, opened_at=1_000, ledger=5)
+        await impatient.report_block(7, opened_at=1_000, ledger=5)
 
 
 async def test_health_is_asked_for(backend: GrpcBackend) -> None:
