@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -60,7 +59,6 @@ class NativeEngine:
                 self._engine = Engine(threads=cores, kernel=kernel)
         except KernelUnavailableError as error:
             raise SearchError(f"HASH_KERNEL: {error}") from error
-        self._waiter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finds")
         self._samples: deque[tuple[float, int]] = deque()
 
     def __enter__(self) -> Self:
@@ -74,7 +72,6 @@ class NativeEngine:
     def close(self) -> None:
         """Stops every search and joins the workers. A repeat does nothing."""
         self._engine.close()
-        self._waiter.shutdown()
 
     @property
     def threads(self) -> int:
@@ -104,10 +101,9 @@ class NativeEngine:
 
     async def finds(self) -> AsyncIterator[list[Found]]:
         """What searches find, in batches, until the engine is closed."""
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                events = await loop.run_in_executor(self._waiter, self._engine.events, _POLL_SECONDS)
+                events = await asyncio.to_thread(self._engine.events, _POLL_SECONDS)
             except EngineClosedError:
                 return
             if events:
