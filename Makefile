@@ -38,8 +38,11 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/console_scripts.py |
 
 setup: $(VENV)/.ready ## Create .venv with the pinned tools and libraries
 
+# One package at a time, here and in `test`: together they would ask for other features of shared libraries, and the
+# contract engine would be compiled once more.
 build: setup ## Build both Rust extensions into their packages
-	cargo build --release --locked --package kale_hash_rs --package kale_devnet_engine_python
+	cargo build --release --locked --package kale_hash_rs
+	cargo build --release --locked --package kale_devnet_engine_python
 	scripts/install_extension.sh libkale_hash_rs.so kale_hash_rs/_native.abi3.so
 	scripts/install_extension.sh libkale_devnet_engine_python.so devnet/_engine.abi3.so
 
@@ -47,7 +50,8 @@ demo: build ## Farm KALE on a local ledger: FARMERS=10 BLOCKS=3 NEIGHBOURS=20 KE
 	$(PY) -m devnet.demo --farmers $(FARMERS) --blocks $(BLOCKS) --neighbours $(NEIGHBOURS) $(if $(KEEP),--keep)
 
 test: build ## Run every test
-	cargo test --release --locked --workspace --quiet
+	cargo test --release --locked --quiet --package kale_hash_rs
+	cargo test --release --locked --quiet --package kale_devnet_engine
 	cargo test --locked --quiet --manifest-path devnet/contract/Cargo.toml
 	UV=$(UV) $(PY) -m pytest $(PYTEST_ARGS)
 

@@ -43,7 +43,7 @@ def test_farmer_bytes_are_the_end_of_the_address_xdr(key: bytes, contract: bool)
         FARMER.lower(),
         FARMER + "AAAAAAAA",
         "Ä" * 56,
-        StrKey.encode_ed25519_secret_seed(secrets.token_bytes(32)),
+        StrKey.encode_ed25519_secret_seed(bytes(32)),
     ],
 )
 def test_farmer_bytes_refuse_what_is_no_address(address: str) -> None:

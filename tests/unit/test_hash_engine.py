@@ -240,8 +240,8 @@ def test_interrupt_ends_a_wait(call: str) -> None:
     script = f"""
 from kale_hash_rs import Engine
 engine = Engine(1)
-print("waiting", flush=True)
 try:
+    print("waiting", flush=True)
     {call}
     while True:
         {call}
