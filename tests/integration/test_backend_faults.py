@@ -1,17 +1,22 @@
 """Faults of the network and of the ledger: attempts stay open until proof, and nothing is planted twice or lost."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+import grpc
+import psycopg
 import pytest
 
 from devnet.faults import Action, Fault
-from kalepool.v1 import common_pb2, pool_pb2
+from devnet.postgres import EmbeddedPostgres
+from kalepool.v1 import common_pb2, pool_pb2, status_pb2
 from tests.fixtures.backend import BLOCK_LEDGERS, Pool, StartBackend, World
 from tests.fixtures.stores import Query
 
 DEPOSIT = 100 * 10_000_000
 STAKE = DEPOSIT // 10
+Outage = Callable[..., None]
 
 
 def request(block: int, request_id: str = "r-1") -> pool_pb2.PlantRequest:
@@ -129,3 +134,42 @@ async def test_pails_that_no_row_knows_are_adopted_and_harvested(
             return all([(await pool.farmer(one.farmer_id)).earned_stroops > 0 for one in farmers])
 
         await pool.until(booked, ledgers=10)
+
+
+@pytest.fixture
+def outage(postgres: EmbeddedPostgres, database_url: str) -> Outage:
+    """Takes the database out of reach, or gives it back."""
+    name = database_url.rsplit("/", 1)[1]
+
+    def switch(*, reachable: bool) -> None:
+        with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {reachable}".encode())
+            if not reachable:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (name,)
+                )
+
+    return switch
+
+
+async def test_database_out_of_reach_is_said_and_everything_goes_on_once_it_is_back(pool: Pool, outage: Outage) -> None:
+    farmers = await pool.onboard(3, stroops=DEPOSIT)
+    block = await pool.open_block()
+    reading = asyncio.ensure_future(_read(pool.pool.Plant(request(block))))
+
+    async def sent() -> bool:
+        return (await pool.caught_up()).backend.open_attempts == 3
+
+    await pool.eventually(sent)
+    await asyncio.to_thread(outage, reachable=False)
+    await pool.world.devnet.advance(2)
+    for call in (pool.pool.Plant(request(block, "r-2")).read(), pool.farmer(farmers[0].farmer_id)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    status = (await pool.status.GetStatus(status_pb2.GetStatusRequest())).status
+    assert status.health == status_pb2.HEALTH_DOWN
+    await asyncio.to_thread(outage, reachable=True)
+    *events, last = await pool.while_advancing(reading)  # the stream of before has only waited
+    assert (last.summary.planted, last.summary.failed) == (3, 0)
+    assert {response.event.planted.stake_stroops for response in events} == {STAKE}
