@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from backend.chain.faults import ledger_faults
+from backend.chain.results import decoded_result, readable_after
 from backend.domain.attempt import Attempt
-from backend.domain.result import Contract, ContractError, TransactionResult
+from backend.domain.result import TransactionResult
 from backend.ports.chain import SendOutcome
-from kale_chain.answers import LedgerTransaction, LedgerUpdate
-from kale_chain.errors import LedgerRangeError
+from kale_chain.answers import LedgerUpdate
 from kale_chain.follower import LedgerFollower
 from kale_chain.model import FarmIdentity, Ledger
 from kale_chain.rpc import StellarRpc
@@ -39,28 +39,7 @@ class RpcClosedLedgers:
         if transaction is None:
             return None
         with ledger_faults():
-            return self._decoded(transaction)
-
-    def _decoded(self, transaction: LedgerTransaction) -> TransactionResult:
-        value = transaction.return_value if transaction.successful else None
-        return TransactionResult(
-            hash=bytes.fromhex(transaction.hash),
-            ledger=transaction.ledger,
-            close_time=transaction.close_time,
-            successful=transaction.successful,
-            fee_charged=transaction.fee_charged,
-            code=transaction.result_code,
-            operation_code=transaction.operation_code,
-            contract_error=self._contract_error(transaction),
-            return_value=value if isinstance(value, int) else None,
-        )
-
-    def _contract_error(self, transaction: LedgerTransaction) -> ContractError | None:
-        failure = transaction.contract_failure
-        if failure is None:
-            return None
-        known = {self.identity.farm_id: Contract.FARM, self.identity.token_id: Contract.TOKEN}
-        return ContractError(known.get(failure.contract_id, Contract.OTHER), failure.code)
+            return decoded_result(transaction, self.identity)
 
 
 class RpcLedgerFeed:
@@ -88,11 +67,7 @@ class RpcLedgerFeed:
     async def readable_after(self, after: int) -> int:
         """See LedgerFeed."""
         with ledger_faults():
-            try:
-                await self._rpc.transactions(after + 1, after + 1)
-            except LedgerRangeError as error:
-                return after if error.asked > error.latest else max(after, error.oldest - 1)
-        return after
+            return await readable_after(self._rpc, after)
 
     async def updates(self, after: int) -> AsyncIterator[RpcClosedLedgers]:
         """See LedgerFeed."""

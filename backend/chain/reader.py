@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from backend.chain.faults import ledger_faults
+from backend.chain.results import decoded_result, readable_after
 from backend.domain.plant import FarmView
+from backend.domain.result import TransactionResult
 from backend.errors import LedgerUnavailableError
 from backend.ports.chain import PailKey
 from kale_chain.farm import FarmReader
 from kale_chain.model import Account, Block, FarmIdentity, Ledger, PailEntry
 from kale_chain.rpc import StellarRpc
+from kale_chain.xdr.envelopes import read_harvest_call
+
+_LEDGERS_IN_ONE_GO = 32
 
 
 class RpcChainReader:
     """ChainReader over one Stellar RPC endpoint."""
 
     def __init__(self, rpc: StellarRpc, identity: FarmIdentity) -> None:
+        self._rpc = rpc
+        self._identity = identity
         self._farm = FarmReader(rpc, identity)
         self._index: int | None = None
 
@@ -40,6 +47,21 @@ class RpcChainReader:
         """See ChainReader."""
         with ledger_faults():
             return await self._farm.dated_pails(pails)
+
+    async def harvests(self, pails: Mapping[PailKey, int]) -> Mapping[PailKey, TransactionResult]:
+        """See ChainReader."""
+        found: dict[PailKey, TransactionResult] = {}
+        with ledger_faults():
+            last = (await self._rpc.latest_ledger()).sequence
+            start = await readable_after(self._rpc, min(pails.values(), default=last)) + 1
+            while start <= last and len(found) < len(pails):
+                end = min(start + _LEDGERS_IN_ONE_GO - 1, last)
+                for transaction in await self._rpc.transactions(start, end):
+                    key = read_harvest_call(transaction.envelope_xdr, self._identity.farm_id)
+                    if key is not None and key in pails and transaction.successful:
+                        found[key] = decoded_result(transaction, self._identity)
+                start = end + 1
+        return found
 
     async def balances(self, addresses: Sequence[str]) -> Mapping[str, int]:
         """See ChainReader."""

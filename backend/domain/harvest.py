@@ -16,8 +16,8 @@ _BACKSTOP_FIRST_SECONDS = BLOCK_SECONDS * 6 // 10
 class HarvestState(StrEnum):
     """Where a harvest stands; the values are those of the column harvest_transactions.status.
 
-    A harvest is PENDING from the moment its plant is confirmed. FAILED means that the pail was emptied by someone
-    else's harvest, which pays the farmer all the same.
+    A harvest is PENDING from the moment its plant is confirmed. Someone else's harvest pays the farmer all the same
+    and confirms it; FAILED means that the pail was emptied in a way that left no such transaction to be found.
     """
 
     PENDING = "pending"
@@ -88,8 +88,8 @@ def never_worked(pail: Pail) -> bool:
 
 
 def taken() -> Failure:
-    """What is stored when someone else harvested a pail; its reward and stake went to the farmer."""
-    return Failure(FailureReason.CONTRACT_REFUSED, "someone else harvested the pail; the farmer was paid by the farm")
+    """What is stored when a pail was emptied and the harvest that did it cannot be found."""
+    return Failure(FailureReason.CONTRACT_REFUSED, "the pail was emptied, but no harvest was found in the ledgers")
 
 
 def lendable(channels: int, *, block_age_seconds: int) -> int:

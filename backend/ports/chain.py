@@ -28,6 +28,13 @@ class ChainReader(Protocol):
     async def pails(self, keys: Sequence[PailKey]) -> tuple[int, Mapping[PailKey, PailEntry]]:
         """The ledger of the answer, and the pails that exist; any number of keys."""
 
+    async def harvests(self, pails: Mapping[PailKey, int]) -> Mapping[PailKey, TransactionResult]:
+        """Successful harvests of these pails by whomever, found in the ledgers after each pail's plant (its value).
+
+        Reads the transactions of all these ledgers, as far back as they can be read: for pails that someone else
+        harvested, which is rare.
+        """
+
     async def balances(self, addresses: Sequence[str]) -> Mapping[str, int]:
         """KALE in stroops; an address without trustline is absent."""
 

@@ -9,7 +9,7 @@ import structlog
 from backend.domain.attempt import Attempt, AttemptKind
 from backend.domain.harvest import OpenPail, due, lendable, loss, taken
 from backend.domain.plant import FarmView
-from backend.domain.settlement import HarvestClosed
+from backend.domain.settlement import Effect, HarvestClosed, HarvestConfirmed
 from backend.ports.chain import PailKey
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
@@ -62,22 +62,38 @@ class Harvesting:
         self, ripe: Sequence[OpenPail], entries: Mapping[PailKey, PailEntry], view: FarmView, ledger: int
     ) -> list[OpenPail]:
         """Closes the pails that are lost or were harvested by someone else; the others are returned."""
-        closed, harvestable = [], []
+        ended: list[Effect] = []
+        missing: list[OpenPail] = []
+        harvestable: list[OpenPail] = []
         for pail in ripe:
             entry = entries.get(_key(pail))
             lost = loss(pail, entry, farm_index=view.farm.index, ledger=ledger)
             if lost is not None:
-                closed.append(HarvestClosed(pail.harvest_id, lost=True, failure=lost))
-            elif entry is None:
-                closed.append(HarvestClosed(pail.harvest_id, lost=False, failure=taken()))
+                ended.append(HarvestClosed(pail.harvest_id, lost=True, failure=lost))
+                _log.error("stake lost", block_index=pail.block_index, address=pail.address, reason=lost.message)
             else:
-                harvestable.append(pail)
-        for one in closed:
-            _log.error("pail closed without harvest", lost=one.lost, harvest_id=str(one.harvest_id))
-        if closed:
-            await self._attempts.apply(closed)
+                (missing if entry is None else harvestable).append(pail)
+        ended += await self._harvested_by_others(missing)
+        if ended:
+            await self._attempts.apply(ended)
             self._submitting.rows.beat()
         return harvestable
+
+    async def _harvested_by_others(self, pails: Sequence[OpenPail]) -> list[Effect]:
+        """Books what someone else's harvest paid our farmers."""
+        if not pails:
+            return []
+        found = await self._reader.harvests({_key(pail): pail.planted_ledger for pail in pails})
+        ended: list[Effect] = []
+        for pail in pails:
+            result = found.get(_key(pail))
+            _log.warning("harvested by someone else", block_index=pail.block_index, address=pail.address)
+            if result is None or result.return_value is None:
+                ended.append(HarvestClosed(pail.harvest_id, lost=False, failure=taken()))
+            else:
+                reward, paid_by = result.return_value, result.hash.hex()
+                ended.append(HarvestConfirmed(pail.harvest_id, reward, result.ledger, paid_by))
+        return ended
 
     async def _harvest(self, pails: Sequence[OpenPail], view: FarmView) -> None:
         if not pails:

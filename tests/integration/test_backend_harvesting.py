@@ -119,3 +119,23 @@ async def test_restarts_all_along_lose_and_double_nothing(start_backend: StartBa
         await pool.until(booked, ledgers=10)
         for farmer in farmers:
             await balance_adds_up(pool, farmer.farmer_id)
+
+
+async def test_harvest_by_a_stranger_is_booked(pool: Pool) -> None:
+    farmers = await pool.onboard(2, stroops=DEPOSIT, blocks=2)
+    block = await pool.open_block()
+    await pool.plant(request(block))
+    await to_backstop(pool)
+    await pool.until(lambda: worked(pool, block, farmers), ledgers=10)
+    await pool.open_block()
+    await pool.world.plant_as_stranger(block + 1)
+    await pool.world.harvest_as_stranger(farmers[0].wallet_address, block)
+    await pool.open_block()
+    await pool.world.plant_as_stranger(block + 2)
+
+    async def booked() -> bool:
+        return all([(await pool.farmer(farmer.farmer_id)).earned_stroops for farmer in farmers])
+
+    await pool.until(booked, ledgers=10)
+    for farmer in farmers:
+        await balance_adds_up(pool, farmer.farmer_id)

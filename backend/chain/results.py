@@ -1,0 +1,42 @@
+"""From kale_chain's transactions to the results the pool's rules need."""
+
+from __future__ import annotations
+
+from backend.domain.result import Contract, ContractError, TransactionResult
+from kale_chain.answers import LedgerTransaction
+from kale_chain.errors import LedgerRangeError
+from kale_chain.model import FarmIdentity
+from kale_chain.rpc import StellarRpc
+
+
+def decoded_result(transaction: LedgerTransaction, identity: FarmIdentity) -> TransactionResult:
+    """A transaction's result."""
+    value = transaction.return_value if transaction.successful else None
+    return TransactionResult(
+        hash=bytes.fromhex(transaction.hash),
+        ledger=transaction.ledger,
+        close_time=transaction.close_time,
+        successful=transaction.successful,
+        fee_charged=transaction.fee_charged,
+        code=transaction.result_code,
+        operation_code=transaction.operation_code,
+        contract_error=_contract_error(transaction, identity),
+        return_value=value if isinstance(value, int) else None,
+    )
+
+
+async def readable_after(rpc: StellarRpc, after: int) -> int:
+    """`after`, or the ledger before the oldest that the RPC still holds, if that is later."""
+    try:
+        await rpc.transactions(after + 1, after + 1)
+    except LedgerRangeError as error:
+        return after if error.asked > error.latest else max(after, error.oldest - 1)
+    return after
+
+
+def _contract_error(transaction: LedgerTransaction, identity: FarmIdentity) -> ContractError | None:
+    failure = transaction.contract_failure
+    if failure is None:
+        return None
+    known = {identity.farm_id: Contract.FARM, identity.token_id: Contract.TOKEN}
+    return ContractError(known.get(failure.contract_id, Contract.OTHER), failure.code)
