@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ from grpc_health.v1 import health_pb2
 
 from backend.api.messages import status_message
 from backend.services.status import Health, StatusBoard
+from kale_common.version import VERSION
 from kalepool.v1 import farmers_pb2, pool_pb2, status_pb2, status_pb2_grpc
 
 POOL_SERVICE = pool_pb2.DESCRIPTOR.services_by_name["PoolService"].full_name
@@ -28,20 +28,12 @@ _NEEDS: Mapping[str, frozenset[str]] = {
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def version() -> str:
-    """The installed software's version; "unknown" from a bare checkout."""
-    try:
-        return importlib.metadata.version("kale-pool")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
 class StatusServicer(status_pb2_grpc.StatusServiceServicer):
     """See status.proto."""
 
     def __init__(self, board: StatusBoard) -> None:
         self._board = board
-        self._version = version()
+        self._version = VERSION
 
     async def GetStatus(  # noqa: N802  (the protocol's name)
         self, request: status_pb2.GetStatusRequest, context: Context

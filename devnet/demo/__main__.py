@@ -57,6 +57,7 @@ def demo(
 
 
 async def _farm(options: Options) -> Outcome:
+    """Runs the pool; a signal stops it in order, as soon as everything has started."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):

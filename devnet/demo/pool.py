@@ -55,14 +55,15 @@ class Outcome:
     @property
     def good(self) -> bool:
         """Whether the demonstration showed what it promises."""
-        return self.complete_blocks >= self.wanted_blocks and all(account.balanced for account in self.accounts)
+        balanced = all(account.balanced for account in self.accounts)
+        return balanced and self.complete_blocks >= self.wanted_blocks
 
     @property
     def verdict(self) -> str:
         """One sentence for the end."""
         balanced = sum(account.balanced for account in self.accounts)
         return (
-            f"{self.complete_blocks} blocks farmed by every farmer (wanted {self.wanted_blocks}); "
+            f"{self.complete_blocks} blocks farmed by every farmer; "
             f"{balanced} of {len(self.accounts)} accounts equal the ledger to the stroop; {self.seconds:.0f} s."
         )
 
@@ -185,8 +186,7 @@ class Pool:
         """Shows the farming until it is done (or, with keep, until `stop`) and closes the books."""
         with self._live() as show:
             while not stop.is_set():
-                rows = await books.pails(self.database_url)
-                self.picture.blocks = books.summarise(rows)
+                self.picture.blocks = books.summarise(await books.pails(self.database_url))
                 show()
                 self._check_processes()
                 if not self._options.keep and self._done():
@@ -233,7 +233,9 @@ class Pool:
             # A transaction is on the ledger and not booked yet, or the reverse: the next ledger settles it.
             await asyncio.sleep(self._options.close_seconds)
         seconds = asyncio.get_running_loop().time() - self._started
-        return Outcome(books.summarise(before), accounts, self._options.blocks, seconds)
+        # Whoever stops a pool that was to go on has seen as many blocks as they wanted.
+        wanted = 0 if self._options.keep else self._options.blocks
+        return Outcome(books.summarise(before), accounts, wanted, seconds)
 
 
 def _ledger(options: Options) -> Service:

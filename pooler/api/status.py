@@ -1,26 +1,18 @@
 """StatusService of a pooler."""
 
 from collections.abc import AsyncIterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from kale_common.version import VERSION
 from kalepool.v1 import status_pb2, status_pb2_grpc
 from pooler.domain.snapshot import Snapshot
 from pooler.services.overview import Overview
 
 
-def software_version() -> str:
-    """The version of the installed wheel; "0" in a checkout that was never installed."""
-    try:
-        return version("kale-pool")
-    except PackageNotFoundError:
-        return "0"
-
-
 def status_message(snapshot: Snapshot) -> status_pb2.Status:
     """A snapshot as the protocol says it."""
     return status_pb2.Status(
-        version=software_version(),
+        version=VERSION,
         uptime_seconds=snapshot.uptime_seconds,
         health=_health(None if snapshot.healthy else ""),
         components=[
