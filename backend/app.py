@@ -99,6 +99,7 @@ class Backend:
         parts = _Parts(settings, stores, rpc, identity, vault)
         after = await parts.following.start()
         stack.push_async_callback(self._cancel_tasks)
+        stack.push_async_callback(parts.planting.close)
         await self._listen(parts, stack)
         self._run(parts, after)
 
@@ -144,6 +145,8 @@ class Backend:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Their exceptions hold what they were doing, such as a connection to the database half made.
+        self._tasks.clear()
 
 
 class _Parts:

@@ -1,10 +1,13 @@
 """The connection to PostgreSQL: one pool, one way to open a transaction, and what the server must be like."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import structlog
 from sqlalchemy import TextClause, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -43,6 +46,7 @@ class Database:
 
     def __init__(self, url: str, *, max_connections: int) -> None:
         self._url = url
+        self._connecting: set[asyncio.Task[Any]] = set()
         options = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
         self._engine = create_async_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
@@ -53,6 +57,7 @@ class Database:
             # Parameters are envelopes and sealed seeds.
             hide_parameters=True,
             connect_args={
+                "async_creator_fn": self._connect,
                 "application_name": "kale-backend",
                 "client_encoding": "utf8",
                 "connect_timeout": _CONNECT_SECONDS,
@@ -106,7 +111,29 @@ class Database:
 
     async def close(self) -> None:
         """Closes every connection."""
+        await asyncio.gather(*self._connecting, return_exceptions=True)
         await self._engine.dispose()
+
+    async def _connect(self, *arguments: Any, **options: Any) -> psycopg.AsyncConnection[Any]:
+        """Connects. For a caller who is cancelled meanwhile the connection is still made, and then closed.
+
+        Given up half-way it would keep a place on the server until the authentication's time-out of a minute.
+        """
+        connecting = asyncio.create_task(psycopg.AsyncConnection.connect(*arguments, **options))
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connecting.discard)
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            closing = asyncio.create_task(_close_when_made(connecting))
+            self._connecting.add(closing)
+            closing.add_done_callback(self._connecting.discard)
+            raise
+
+
+async def _close_when_made(connecting: asyncio.Task[psycopg.AsyncConnection[Any]]) -> None:
+    with contextlib.suppress(psycopg.Error):
+        await (await connecting).close()
 
 
 async def select_ids(connection: AsyncConnection, statement: TextClause, values: Mapping[str, Any]) -> list[UUID]:

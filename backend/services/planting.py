@@ -64,7 +64,16 @@ class Planting:
         task.add_done_callback(self._tasks.discard)
         await asyncio.shield(task)
 
+    async def close(self) -> None:
+        """Gives up requests that still wait or plan; what they stored is taken up again at the next start."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _carry_out(self, request: PlantRequest) -> None:
+        if await self._is_repeat(request):
+            return  # replayed at once, though another request may be waiting for its block
         async with self._planning:
             if await self._is_repeat(request):
                 return

@@ -16,6 +16,8 @@ from backend.services.access import ChainAccess
 from backend.services.pulse import Pulse
 
 _CHECK_SECONDS = 1.0
+_LOW_MASTER_STROOPS = 100 * 10_000_000
+"""XLM below which the master account is reported as low: the plan's buffer."""
 _NO_COUNTS = PoolCounts(active_farmers=0, planted=0, unworked=0, open_pails=0, open_attempts=0)
 
 
@@ -64,7 +66,7 @@ class StatusBoard:
         self._watch = chain.watch
         self._started = time.monotonic()
         self._components: Sequence[Component] = ()
-        self._master_balance = 0
+        self._master_balance: int | None = None
         self.changed = Pulse()
 
     @property
@@ -85,7 +87,7 @@ class StatusBoard:
             components=self._components,
             view=view,
             counts=counts,
-            master_balance_stroops=self._master_balance,
+            master_balance_stroops=self._master_balance or 0,
         )
 
     async def run(self) -> None:
@@ -93,10 +95,10 @@ class StatusBoard:
         seen = self._watch.closed.count
         while True:
             before = self._components
-            await self.check()
             now = self._watch.closed.count
-            if now != seen:
+            if now != seen or self._master_balance is None:
                 await self._read_master()
+            await self.check()
             if now != seen or before != self._components:
                 self.changed.beat()
             seen = now
@@ -110,7 +112,7 @@ class StatusBoard:
         """Looks at database and ledger once."""
         if self._watch.fault is not None and self._watch.last is not None:
             await self._watch.refresh(self._watch.last)
-        self._components = (await self._database(), self._stellar())
+        self._components = (await self._database(), self._stellar(), self._master())
 
     async def _database(self) -> Component:
         try:
@@ -124,6 +126,12 @@ class StatusBoard:
         if fault is None:
             return Component("stellar", Health.UP)
         return Component("stellar", Health.DOWN, fault)
+
+    def _master(self) -> Component:
+        balance, address = self._master_balance, self._factory.master
+        if balance is None or balance >= _LOW_MASTER_STROOPS:
+            return Component("master account", Health.UP)
+        return Component("master account", Health.DEGRADED, f"{address} holds less than 100 XLM; send it some")
 
     async def _read_master(self) -> None:
         try:

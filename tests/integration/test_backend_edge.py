@@ -123,6 +123,7 @@ async def test_health_and_status_follow_the_ledger(pool: Pool, world: World) -> 
     assert {part.name: part.health for part in status.components} == {
         "database": status_pb2.HEALTH_UP,
         "stellar": status_pb2.HEALTH_DOWN,
+        "master account": status_pb2.HEALTH_UP,
     }
     assert (await call(pool, "/api/health"))[0] == 503
     request = pool_pb2.PlantRequest(request_id="r", pooler_id="p", block_index=block)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
 import psycopg
 import pytest
 
+from backend.vault import create_key_file
 from devnet.faults import Action, Fault
 from devnet.postgres import EmbeddedPostgres
 from kalepool.v1 import common_pb2, pool_pb2, status_pb2
@@ -173,3 +175,42 @@ async def test_database_out_of_reach_is_said_and_everything_goes_on_once_it_is_b
     *events, last = await pool.while_advancing(reading)  # the stream of before has only waited
     assert (last.summary.planted, last.summary.failed) == (3, 0)
     assert {response.event.planted.stake_stroops for response in events} == {STAKE}
+
+
+async def test_paused_farm_takes_no_plants_but_harvests_go_on(pool: Pool) -> None:
+    farmers = await pool.onboard(1, stroops=DEPOSIT)
+    block = await pool.open_block()
+    await pool.plant(request(block))
+    await pool.advance(BLOCK_LEDGERS - 12)
+
+    async def worked() -> bool:
+        return (await pool.world.farm.pails([(farmers[0].wallet_address, block)])).popitem()[1].pail.worked
+
+    await pool.until(worked, ledgers=15)
+    assert await pool.open_block() == block + 1
+    await pool.world.plant_as_stranger(block + 1)
+    await pool.world.pause()
+    await pool.caught_up()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await pool.plant(request(block + 1, "r-2"))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert "paused" in (caught.value.details() or "")
+
+    async def booked() -> bool:
+        return (await pool.farmer(farmers[0].farmer_id)).earned_stroops > 0
+
+    await pool.until(booked, ledgers=10)
+
+
+async def test_seeds_sealed_under_another_key_fail_their_plants_alone(
+    start_backend: StartBackend, tmp_path: Path
+) -> None:
+    async with start_backend() as pool:
+        await pool.onboard(2, stroops=DEPOSIT)
+        block = await pool.open_block()
+    other = tmp_path / "other.key"
+    create_key_file(other)
+    async with start_backend(key_file=other) as pool:
+        events, summary = await pool.plant(request(block))
+        assert {event.failed.reason for event in events} == {common_pb2.FAILURE_REASON_KEY_UNAVAILABLE}
+        assert (summary.planted, summary.failed) == (0, 2)

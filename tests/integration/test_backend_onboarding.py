@@ -6,7 +6,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from stellar_sdk import Keypair
 
-from kalepool.v1 import farmers_pb2
+from kalepool.v1 import farmers_pb2, status_pb2
 from tests.fixtures.backend import Pool, StartBackend, World
 
 STROOPS_PER_XLM = 10_000_000
@@ -56,6 +56,8 @@ async def test_poor_master_account_is_told_and_onboarding_goes_on_once_it_is_fun
             await pool.while_advancing(pool.farmers.CreateFarmer(request))
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert poor.public_key in (caught.value.details() or "")
+        parts = {part.name: part.health for part in (await pool.caught_up()).components}
+        assert parts["master account"] == status_pb2.HEALTH_DEGRADED
         await world.pay_xlm(poor.public_key, 100 * STROOPS_PER_XLM)
 
         async def active() -> bool:
