@@ -64,7 +64,7 @@ $(DENY):
 check: build | $(DENY) ## Lint, types, import rules, protocol, licences, SQL
 	CARGO_DENY=$(DENY) scripts/check.sh
 
-deep: build ## What takes long: miri, fuzzing
+deep: build ## What takes long: miri, property tests with many more cases
 	scripts/deep.sh
 
 bench: build ## Measure the hash rate

@@ -1,5 +1,12 @@
 """Fixtures for every folder of tests."""
 
+import os
+
+from hypothesis import settings
+
+settings.register_profile("deep", max_examples=5_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
 pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.stores",

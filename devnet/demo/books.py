@@ -14,6 +14,7 @@ SELECT p.block_index,
        p.status                                      AS plant,
        p.stake_amount                                AS stake_stroops,
        p.error_reason                                AS plant_failure,
+       p.ledger_sequence                             AS plant_ledger,
        w.zeros                                       AS zeros,
        w.gap                                         AS gap,
        coalesce(w.pooler_id, '')                     AS worked_by,
@@ -42,6 +43,7 @@ class PailRow:
     plant: str
     stake_stroops: int
     plant_failure: str | None
+    plant_ledger: int | None
     zeros: int | None
     gap: int | None
     worked_by: str
@@ -66,13 +68,14 @@ class PailRow:
 
 @dataclass(frozen=True, slots=True)
 class BlockSummary:
-    """One block over all of the pool's farmers; amounts in stroops."""
+    """One block over all of the pool's farmers; amounts in stroops, `plant_ledgers` from first to last plant."""
 
     block_index: int
     farmers: int
     planted: int
     worked: int
     harvested: int
+    plant_ledgers: int
     zeros: tuple[int, ...]
     gaps: tuple[int, ...]
     stake_stroops: int
@@ -125,12 +128,14 @@ def summarise(rows: list[PailRow]) -> list[BlockSummary]:
 
 
 def _summary(index: int, rows: list[PailRow]) -> BlockSummary:
+    ledgers = [row.plant_ledger for row in rows if row.plant_ledger is not None]
     return BlockSummary(
         block_index=index,
         farmers=len(rows),
         planted=sum(row.planted for row in rows),
         worked=sum(row.zeros is not None for row in rows),
         harvested=sum(row.harvested for row in rows),
+        plant_ledgers=max(ledgers) - min(ledgers) + 1 if ledgers else 0,
         zeros=tuple(row.zeros for row in rows if row.zeros is not None),
         gaps=tuple(row.gap for row in rows if row.gap is not None),
         stake_stroops=sum(row.stake_stroops for row in rows if row.planted),

@@ -78,12 +78,23 @@ def kale(stroops: int) -> str:
 def block_table(blocks: list[BlockSummary]) -> Table:
     """One line per block: how many planted, zeros, gaps, stake and reward."""
     table = Table(title="blocks")
-    for column in ("block", "planted", "worked", "harvested", "zeros", "gap", "stake KALE", "reward KALE"):
+    for column in (
+        "block",
+        "planted",
+        "in ledgers",
+        "worked",
+        "harvested",
+        "zeros",
+        "gap",
+        "stake KALE",
+        "reward KALE",
+    ):
         table.add_column(column, justify="right")
     for block in blocks:
         table.add_row(
             str(block.block_index),
             f"{block.planted}/{block.farmers}",
+            str(block.plant_ledgers),
             f"{block.worked}/{block.farmers}",
             f"{block.harvested}/{block.farmers}",
             _spread(block.zeros),
