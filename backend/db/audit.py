@@ -1,12 +1,23 @@
-"""The audit trail: what is recorded in block_events of rows that have just changed."""
+"""The audit trail: what is recorded in block_events, and once it is committed in the log, of rows just changed."""
 
 from collections.abc import Sequence
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import text
+import structlog
+from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_PLANTS = text("""
+_log = structlog.get_logger()
+
+# What open transactions recorded; goes with its connection if the transaction is rolled back.
+_untold: WeakKeyDictionary[AsyncConnection, list[RowMapping]] = WeakKeyDictionary()
+_RETURNING = """
+RETURNING event_type, block_index, farmer_id, data ->> 'transaction_hash' AS transaction_hash,
+    data ->> 'ledger_sequence' AS ledger_sequence, data ->> 'error_reason' AS error_reason
+"""
+_PLANTS = text(
+    """
 INSERT INTO block_events (block_index, event_type, farmer_id, pooler_id, data)
 SELECT
     p.block_index,
@@ -20,8 +31,11 @@ SELECT
 FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS given (id, position)
 INNER JOIN plant_transactions AS p ON p.id = given.id
 ORDER BY given.position
-""")
-_WORKS = text("""
+"""
+    + _RETURNING
+)
+_WORKS = text(
+    """
 INSERT INTO block_events (block_index, event_type, farmer_id, pooler_id, data)
 SELECT
     w.block_index,
@@ -34,8 +48,11 @@ SELECT
         'transaction_hash', w.transaction_hash, 'error_reason', w.error_reason, 'error_message', w.error_message
     ))
 FROM work_results AS w WHERE w.id = ANY(CAST(:ids AS uuid[])) ORDER BY w.block_index, w.farmer_id
-""")
-_HARVESTS = text("""
+"""
+    + _RETURNING
+)
+_HARVESTS = text(
+    """
 INSERT INTO block_events (block_index, event_type, farmer_id, data)
 SELECT
     h.block_index,
@@ -47,19 +64,33 @@ SELECT
         'error_reason', h.error_reason, 'error_message', h.error_message
     ))
 FROM harvest_transactions AS h WHERE h.id = ANY(CAST(:ids AS uuid[])) ORDER BY h.block_index, h.farmer_id
-""")
+"""
+    + _RETURNING
+)
 
 
 async def record_plants(connection: AsyncConnection, plant_ids: Sequence[UUID]) -> None:
     """Records planted or plant_failed of final plants, in the order given."""
-    await connection.execute(_PLANTS, {"ids": plant_ids})
+    await _record(connection, _PLANTS, plant_ids)
 
 
 async def record_works(connection: AsyncConnection, work_ids: Sequence[UUID]) -> None:
     """Records work_complete or work_failed of results."""
-    await connection.execute(_WORKS, {"ids": work_ids})
+    await _record(connection, _WORKS, work_ids)
 
 
 async def record_harvests(connection: AsyncConnection, harvest_ids: Sequence[UUID]) -> None:
     """Records harvested, harvest_lost or harvest_taken of final harvests."""
-    await connection.execute(_HARVESTS, {"ids": harvest_ids})
+    await _record(connection, _HARVESTS, harvest_ids)
+
+
+async def _record(connection: AsyncConnection, statement: TextClause, ids: Sequence[UUID]) -> None:
+    events = (await connection.execute(statement, {"ids": ids})).mappings().all()
+    _untold.setdefault(connection, []).extend(events)
+
+
+def tell(connection: AsyncConnection) -> None:
+    """Writes what a committed transaction recorded to the log, each event with its block, farmer and transaction."""
+    for event in _untold.pop(connection, ()):
+        details = {name: value for name, value in event.items() if name != "event_type" and value is not None}
+        _log.info(event["event_type"].replace("_", " "), **details | {"farmer_id": str(event["farmer_id"])})

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import TextClause, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from backend.db.audit import tell
 from backend.db.migrations import check_applied, read_migrations
 from backend.db.translation import location, translated_errors
 from backend.errors import BackendError, MigrationError
@@ -79,6 +80,7 @@ class Database:
         with translated_errors(self._url):
             async with self._engine.begin() as connection:
                 yield connection
+            tell(connection)
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -50,6 +51,12 @@ def block(rows: list[books.PailRow], index: int) -> list[books.PailRow]:
     return [row for row in rows if row.block_index == index]
 
 
+def logged(pool: Pool, event: str) -> list[dict[str, Any]]:
+    """The backend's log records of an event."""
+    records = [json.loads(line) for line in pool.services["backend"].log.read_text().splitlines()]
+    return [record for record in records if record["event"] == event]
+
+
 def planted_but_unworked(rows: list[books.PailRow]) -> bool:
     newest = block(rows, max((row.block_index for row in rows), default=0))
     return len(newest) == FARMERS and all(row.planted and row.zeros is None for row in newest)
@@ -66,6 +73,10 @@ async def test_a_service_killed_in_mid_block_loses_no_stake(pool: Pool, service:
     rows = await until(pool, lambda rows: all(row.harvested for row in block(rows, hit)))
     assert all(row.complete for row in block(rows, hit))
     assert len(block(rows, hit)) == FARMERS
+    for word in ("planted", "harvested"):
+        told = [line for line in logged(pool, word) if line["block_index"] == hit]
+        assert len({line["farmer_id"] for line in told}) == FARMERS
+        assert len({line["transaction_hash"] for line in told}) == FARMERS
     outcome = await pool.close_books()
     assert all(account.balanced for account in outcome.accounts)
     assert all(account.reward_stroops > 0 for account in outcome.accounts)
