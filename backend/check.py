@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from backend.config import Settings
 from backend.db import open_stores
@@ -13,18 +12,10 @@ from kale_chain.errors import ChainError
 from kale_chain.farm import FarmReader
 from kale_chain.identify import identify
 from kale_chain.rpc import StellarRpc
+from kale_common.command import Finding
 
 _STROOPS_PER_XLM = 10_000_000
 _LOW_XLM = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 async def findings(settings: Settings) -> list[Finding]:

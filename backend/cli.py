@@ -1,33 +1,28 @@
 """The command `kale-backend`. Exit codes: 0 done, 1 a fault of ours, 2 wrong settings, 3 something is out of reach."""
 
-import asyncio
 import contextlib
 import json
-import signal
-from collections.abc import Coroutine, Iterator
-from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from backend.app import run
-from backend.check import Finding, findings
+from backend.check import findings
 from backend.config import load_database_settings, load_key_settings, load_settings
 from backend.db.migrations import migrate
 from backend.errors import BackendError, KeyFileError, MigrationError, UnavailableError
 from backend.vault import create_key_file
 from kale_chain.errors import IdentityError, RpcError
 from kale_common import logs
+from kale_common.command import ENV_FILE, EnvFile, Json, existing, print_findings, until_signal
 from kale_common.errors import EXIT_CONFIG, ConfigError
 
 log = structlog.get_logger(__name__)
 
 EXIT_FAULT = 1
 EXIT_UNREACHABLE = 3
-T = TypeVar("T")
 
 app = typer.Typer(
     help="KALE Pool's backend: keeps farmers' wallets, plants for all of them at once, harvests, answers poolers.",
@@ -38,30 +33,26 @@ app = typer.Typer(
 key = typer.Typer(help="The key that seals the farmers' seeds.", no_args_is_help=True)
 app.add_typer(key, name="key")
 
-EnvFile = Annotated[Path, typer.Option(help="Settings as NAME=value lines; the environment wins over it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
-_ENV_FILE = Path(".env")
-
 
 @app.command("run")
-def run_command(env_file: EnvFile = _ENV_FILE) -> None:
+def run_command(env_file: EnvFile = ENV_FILE) -> None:
     """Serve until Ctrl-C or SIGTERM. Logs are JSON lines on standard error; one says "ready" with the ports."""
     with _errors():
-        settings = load_settings(_existing(env_file))
+        settings = load_settings(existing(env_file))
         logs.configure(settings.log_level, settings.secrets())
-        _until_signal(run(settings))
+        until_signal(run(settings))
 
 
 @app.command("migrate")
 def migrate_command(
-    env_file: EnvFile = _ENV_FILE,
+    env_file: EnvFile = ENV_FILE,
     *,
     with_test_data: Annotated[bool, typer.Option(help="Add inactive sample farmers; refused on mainnet.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring the database's schema up to date; a repeat does nothing."""
     with _errors():
-        settings = load_database_settings(_existing(env_file))
+        settings = load_database_settings(existing(env_file))
         logs.configure(settings.log_level, settings.secrets())
         url = settings.database_url.get_secret_value()
         applied = migrate(url, network=settings.stellar_network, with_test_data=with_test_data)
@@ -72,62 +63,23 @@ def migrate_command(
 
 
 @app.command()
-def check(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+def check(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
     """Check database, key file, farm and master account; exit code 3 if something is missing."""
     with _errors():
-        settings = load_settings(_existing(env_file))
+        settings = load_settings(existing(env_file))
         logs.configure(settings.log_level, settings.secrets())
-        found = _until_signal(findings(settings))
-        _print_findings(found, as_json=as_json)
+        found = until_signal(findings(settings))
+        print_findings(found, as_json=as_json)
         raise typer.Exit(0 if all(one.ok for one in found) else EXIT_UNREACHABLE)
 
 
 @key.command("create")
-def key_create(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+def key_create(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
     """Make the key file named by KEY_FILE; one that exists is never overwritten. Keep a copy: seeds need it."""
     with _errors():
-        path = load_key_settings(_existing(env_file)).key_file
+        path = load_key_settings(existing(env_file)).key_file
         create_key_file(path)
         typer.echo(json.dumps({"key_file": str(path)}) if as_json else f"wrote {path}; keep a copy in a safe place")
-
-
-def _print_findings(found: list[Finding], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps([{"name": one.name, "ok": one.ok, "detail": one.detail} for one in found]))
-        return
-    table = Table(show_header=False)
-    for one in found:
-        table.add_row("ok" if one.ok else "FAILED", one.name, one.detail)
-    Console().print(table)
-
-
-def _existing(env_file: Path) -> Path:
-    if env_file != _ENV_FILE and not env_file.exists():
-        raise ConfigError("--env-file", f"there is no file {env_file}")
-    return env_file
-
-
-def _until_signal(work: Coroutine[Any, Any, T]) -> T:
-    """Runs to the end; at SIGINT or SIGTERM everything is stopped cleanly and the process ends with exit code 0."""
-
-    async def guarded() -> T:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(work)
-
-        def stop() -> None:
-            log.info("stopping")
-            for name in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(name)
-            task.cancel()
-
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, stop)
-        return await task
-
-    try:
-        return asyncio.run(guarded())
-    except asyncio.CancelledError:
-        raise typer.Exit(0) from None
 
 
 @contextlib.contextmanager

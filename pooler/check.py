@@ -1,22 +1,12 @@
 """What `kale-pooler check` looks at."""
 
-from dataclasses import dataclass
-
+from kale_common.command import Finding
 from pooler.app import Ledger, ledger
 from pooler.config import PoolerSettings
 from pooler.errors import BackendError
 from pooler.link.backend import GrpcBackend
 from pooler.link.endpoint import connect
 from pooler.search.engine import NativeEngine
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 async def findings(settings: PoolerSettings) -> list[Finding]:

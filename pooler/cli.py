@@ -1,12 +1,10 @@
 """The command `kale-pooler`. Exit codes: 0 done, 1 a fault of ours, 2 wrong settings, 3 a service or funds missing."""
 
-import asyncio
 import contextlib
 import json
-import signal
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -15,18 +13,18 @@ from rich.table import Table
 
 from kale_chain.errors import IdentityError, RpcError
 from kale_common import logs
+from kale_common.command import ENV_FILE, EnvFile, Json, existing, print_findings, until_signal
 from kale_common.errors import EXIT_CONFIG, ConfigError
 from pooler.app import Ledger, ledger, run
 from pooler.bench import run_bench
 from pooler.chain.accounts import Survey
-from pooler.check import Finding, findings
+from pooler.check import findings
 from pooler.config import PoolerSettings, load_settings
 from pooler.errors import EXIT_UNREACHABLE, FundsError, PoolerError
 from pooler.keyfile import create_key_file
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 
 app = typer.Typer(
     help="KALE Pool's pooler: watches blocks, searches nonces on every core, submits work, reports to the backend.",
@@ -37,28 +35,24 @@ app = typer.Typer(
 accounts = typer.Typer(help="The fee account and its channel accounts, which pay for work.", no_args_is_help=True)
 app.add_typer(accounts, name="accounts")
 
-EnvFile = Annotated[Path, typer.Option(help="Settings as NAME=value lines; the environment wins over it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-_ENV_FILE = Path(".env")
-
 
 @app.command("run")
-def run_command(env_file: EnvFile = _ENV_FILE) -> None:
+def run_command(env_file: EnvFile = ENV_FILE) -> None:
     """Farm until Ctrl-C or SIGTERM. Logs are JSON lines on standard error; one says "ready" with the ports."""
     with _errors():
         settings = _settings(env_file)
         _logs(settings)
-        _until_signal(run(settings))
+        until_signal(run(settings))
 
 
 @app.command()
-def check(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+def check(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
     """Check settings, farm, accounts, backend and hash engine; exit code 3 if something is missing."""
     with _errors():
         settings = _settings(env_file)
         _logs(settings)
-        found = _until_signal(findings(settings))
-        _print_findings(found, as_json=as_json)
+        found = until_signal(findings(settings))
+        print_findings(found, as_json=as_json)
         raise typer.Exit(0 if all(one.ok for one in found) else EXIT_UNREACHABLE)
 
 
@@ -76,7 +70,7 @@ def bench(
 
 
 @accounts.command("create")
-def accounts_create(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+def accounts_create(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
     """Make the key in FEE_ACCOUNT_SECRET_FILE if there is none, and the channel accounts that can be paid for."""
 
     async def create(chain: Ledger) -> Survey:
@@ -90,7 +84,7 @@ def accounts_create(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> 
 
 
 @accounts.command("fund")
-def accounts_fund(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+def accounts_fund(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
     """Have a test network's friendbot fund the fee account, then create the channel accounts that are missing."""
 
     async def fund(chain: Ledger) -> Survey:
@@ -101,7 +95,7 @@ def accounts_fund(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> No
 
 
 @accounts.command("show")
-def accounts_show(env_file: EnvFile = _ENV_FILE, *, as_json: Json = False) -> None:
+def accounts_show(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
     """Show the fee account, its balance, and the channel accounts on the ledger."""
     _accounts(env_file, lambda chain: chain.account.survey(), as_json=as_json)
 
@@ -124,7 +118,7 @@ def _accounts(
             async with ledger(settings) as chain:
                 return await act(chain)
 
-        _print_survey(_until_signal(acted()), as_json=as_json)
+        _print_survey(until_signal(acted()), as_json=as_json)
 
 
 def _print_survey(survey: Survey, *, as_json: bool) -> None:
@@ -148,20 +142,8 @@ def _print_survey(survey: Survey, *, as_json: bool) -> None:
     Console().print(table)
 
 
-def _print_findings(found: list[Finding], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps([{"name": one.name, "ok": one.ok, "detail": one.detail} for one in found]))
-        return
-    table = Table(show_header=False)
-    for one in found:
-        table.add_row("ok" if one.ok else "FAILED", one.name, one.detail)
-    Console().print(table)
-
-
 def _settings(env_file: Path) -> PoolerSettings:
-    if env_file != _ENV_FILE and not env_file.exists():
-        raise ConfigError("--env-file", f"there is no file {env_file}")
-    return load_settings(env_file)
+    return load_settings(existing(env_file))
 
 
 def _logs(settings: PoolerSettings) -> None:
@@ -169,39 +151,6 @@ def _logs(settings: PoolerSettings) -> None:
         logs.configure(settings.log_level, [settings.fee_secret().get_secret_value()])
         return
     logs.configure(settings.log_level)
-
-
-def _until_signal(work: Coroutine[Any, Any, T]) -> T:
-    """Runs to the end; at SIGINT or SIGTERM everything is stopped cleanly and the process ends with exit code 0."""
-
-    async def guarded() -> T:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(work)
-
-        def stop() -> None:
-            log.info("stopping")
-            for name in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(name)
-            task.cancel()
-
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, stop)
-        return await task
-
-    try:
-        return asyncio.run(guarded())
-    except asyncio.CancelledError:
-        raise typer.Exit(0) from None
-    except ExceptionGroup as group:
-        raise _first(group) from group
-
-
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    """The first error in a group, however deep; what stopped one service stopped the others."""
-    error: Exception = group
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 @contextlib.contextmanager
