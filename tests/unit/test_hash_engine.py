@@ -238,7 +238,10 @@ def test_nothing_to_tell_is_an_empty_list() -> None:
 @pytest.mark.parametrize("call", ["engine.events()", "engine.submit(1, bytes(32), bytes(32)).wait()"])
 def test_interrupt_ends_a_wait(call: str) -> None:
     script = f"""
+import signal
 from kale_hash_rs import Engine
+# A shell that started the tests in the background has left SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 engine = Engine(1)
 try:
     print("waiting", flush=True)
