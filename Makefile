@@ -13,7 +13,6 @@ UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3.11
-PACKAGES := backend pooler kale_chain kale_common kale_hash_rs kalepool devnet
 
 FARMERS ?= 10
 BLOCKS ?= 3
