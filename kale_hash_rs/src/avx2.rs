@@ -42,6 +42,8 @@ struct Vector(__m256i);
 impl Lanes<4> for Vector {
     type Cpu = Avx2;
 
+    const THREE_WAY: bool = false;
+
     #[inline(always)]
     fn from_words(_: Avx2, words: [u64; 4]) -> Self {
         // SAFETY: both types are 32 bytes of plain integers.

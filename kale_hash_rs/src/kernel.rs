@@ -2,8 +2,12 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use crate::avx512::{Avx512, Avx512Vl};
 use crate::error::Error;
 use crate::message::Message;
+#[cfg(target_arch = "aarch64")]
+use crate::neon::Neon;
 use crate::portable;
 
 /// Nonces in a granule, the unit of work of every kernel: the aligned range of nonces that differ in their low 14 bits.
@@ -63,9 +67,18 @@ pub trait Sink {
 /// An implementation of the scan that this CPU can run; others cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
+    /// Eight hashes at a time with AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    /// Four hashes at a time with AVX-512's instructions.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vl(Avx512Vl),
     /// Four hashes at a time with AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// Two hashes at a time with NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
     /// Plain Rust, on every CPU.
     Portable,
 }
@@ -76,7 +89,13 @@ impl Kernel {
     pub fn available() -> Vec<Self> {
         let mut kernels = Vec::new();
         #[cfg(target_arch = "x86_64")]
-        kernels.extend(Avx2::detect().map(Self::Avx2));
+        {
+            kernels.extend(Avx512::detect().map(Self::Avx512));
+            kernels.extend(Avx512Vl::detect().map(Self::Avx512Vl));
+            kernels.extend(Avx2::detect().map(Self::Avx2));
+        }
+        #[cfg(target_arch = "aarch64")]
+        kernels.extend(Neon::detect().map(Self::Neon));
         kernels.push(Self::Portable);
         kernels
     }
@@ -97,7 +116,13 @@ impl Kernel {
     pub fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vl(_) => "avx512vl",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
             Self::Portable => "portable",
         }
     }
@@ -106,7 +131,13 @@ impl Kernel {
     pub fn scan(self, message: &Message, span: Span, sink: &mut dyn Sink) {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Self::Avx512(cpu) => cpu.scan(message, span, sink),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vl(cpu) => cpu.scan(message, span, sink),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2(cpu) => cpu.scan(message, span, sink),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(cpu) => cpu.scan(message, span, sink),
             Self::Portable => portable::scan(message, span, sink),
         }
     }

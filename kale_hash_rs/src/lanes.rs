@@ -27,6 +27,16 @@ pub trait Lanes<const N: usize>: Copy {
     /// Exclusive or of every word with the same word.
     fn xor_word(self, word: u64) -> Self;
 
+    /// Whether the CPU does an exclusive or of three words in one instruction, so that theta's terms need not be
+    /// summed before they are added to the lanes.
+    const THREE_WAY: bool;
+
+    /// Bitwise exclusive or of three.
+    #[inline(always)]
+    fn xor3(self, b: Self, c: Self) -> Self {
+        self.xor(b).xor(c)
+    }
+
     /// `self ^ (!b & c)`, the step of chi.
     fn chi(self, b: Self, c: Self) -> Self;
 
@@ -48,29 +58,44 @@ macro_rules! rotate {
 }
 pub(crate) use rotate;
 
-/// The parity of each column.
+/// What theta adds to the lanes of one column: the exclusive or of both.
+///
+/// It is kept as two where one instruction adds two: that saves an instruction for each column.
+#[derive(Clone, Copy)]
+struct Term<T>(T, T);
+
+impl<T> Term<T> {
+    /// The term of the parities of the columns to the left and to the right.
+    #[inline(always)]
+    fn new<const N: usize>(left: T, right: T) -> Self
+    where
+        T: Lanes<N>,
+    {
+        let rotated = rotate!(right, 1);
+        if T::THREE_WAY { Self(left, rotated) } else { Self(left.xor(rotated), rotated) }
+    }
+
+    /// A lane of the column after theta.
+    #[inline(always)]
+    fn add<const N: usize>(self, lane: T) -> T
+    where
+        T: Lanes<N>,
+    {
+        if T::THREE_WAY { lane.xor3(self.0, self.1) } else { lane.xor(self.0) }
+    }
+}
+
+/// The parity of one column.
 #[inline(always)]
-fn parities<const N: usize, T: Lanes<N>>(a: &States<T>) -> [T; 5] {
-    [
-        a[0].xor(a[5]).xor(a[10]).xor(a[15]).xor(a[20]),
-        a[1].xor(a[6]).xor(a[11]).xor(a[16]).xor(a[21]),
-        a[2].xor(a[7]).xor(a[12]).xor(a[17]).xor(a[22]),
-        a[3].xor(a[8]).xor(a[13]).xor(a[18]).xor(a[23]),
-        a[4].xor(a[9]).xor(a[14]).xor(a[19]).xor(a[24]),
-    ]
+fn parity<const N: usize, T: Lanes<N>>(a: &States<T>, x: usize) -> T {
+    a[x].xor3(a[x + 5], a[x + 10]).xor3(a[x + 15], a[x + 20])
 }
 
 /// What theta adds to each column.
 #[inline(always)]
-fn theta_terms<const N: usize, T: Lanes<N>>(a: &States<T>) -> [T; 5] {
-    let [c0, c1, c2, c3, c4] = parities(a);
-    [
-        c4.xor(rotate!(c1, 1)),
-        c0.xor(rotate!(c2, 1)),
-        c1.xor(rotate!(c3, 1)),
-        c2.xor(rotate!(c4, 1)),
-        c3.xor(rotate!(c0, 1)),
-    ]
+fn theta_terms<const N: usize, T: Lanes<N>>(a: &States<T>) -> [Term<T>; 5] {
+    let (c0, c1, c2, c3, c4) = (parity(a, 0), parity(a, 1), parity(a, 2), parity(a, 3), parity(a, 4));
+    [Term::new(c4, c1), Term::new(c0, c2), Term::new(c1, c3), Term::new(c2, c4), Term::new(c3, c0)]
 }
 
 /// Theta, rho and pi: the linear half of a round.
@@ -78,31 +103,31 @@ fn theta_terms<const N: usize, T: Lanes<N>>(a: &States<T>) -> [T; 5] {
 pub fn theta_rho_pi<const N: usize, T: Lanes<N>>(a: &States<T>) -> States<T> {
     let [d0, d1, d2, d3, d4] = theta_terms(a);
     [
-        a[0].xor(d0),
-        rotate!(a[6].xor(d1), 44),
-        rotate!(a[12].xor(d2), 43),
-        rotate!(a[18].xor(d3), 21),
-        rotate!(a[24].xor(d4), 14),
-        rotate!(a[3].xor(d3), 28),
-        rotate!(a[9].xor(d4), 20),
-        rotate!(a[10].xor(d0), 3),
-        rotate!(a[16].xor(d1), 45),
-        rotate!(a[22].xor(d2), 61),
-        rotate!(a[1].xor(d1), 1),
-        rotate!(a[7].xor(d2), 6),
-        rotate!(a[13].xor(d3), 25),
-        rotate!(a[19].xor(d4), 8),
-        rotate!(a[20].xor(d0), 18),
-        rotate!(a[4].xor(d4), 27),
-        rotate!(a[5].xor(d0), 36),
-        rotate!(a[11].xor(d1), 10),
-        rotate!(a[17].xor(d2), 15),
-        rotate!(a[23].xor(d3), 56),
-        rotate!(a[2].xor(d2), 62),
-        rotate!(a[8].xor(d3), 55),
-        rotate!(a[14].xor(d4), 39),
-        rotate!(a[15].xor(d0), 41),
-        rotate!(a[21].xor(d1), 2),
+        d0.add(a[0]),
+        rotate!(d1.add(a[6]), 44),
+        rotate!(d2.add(a[12]), 43),
+        rotate!(d3.add(a[18]), 21),
+        rotate!(d4.add(a[24]), 14),
+        rotate!(d3.add(a[3]), 28),
+        rotate!(d4.add(a[9]), 20),
+        rotate!(d0.add(a[10]), 3),
+        rotate!(d1.add(a[16]), 45),
+        rotate!(d2.add(a[22]), 61),
+        rotate!(d1.add(a[1]), 1),
+        rotate!(d2.add(a[7]), 6),
+        rotate!(d3.add(a[13]), 25),
+        rotate!(d4.add(a[19]), 8),
+        rotate!(d0.add(a[20]), 18),
+        rotate!(d4.add(a[4]), 27),
+        rotate!(d0.add(a[5]), 36),
+        rotate!(d1.add(a[11]), 10),
+        rotate!(d2.add(a[17]), 15),
+        rotate!(d3.add(a[23]), 56),
+        rotate!(d2.add(a[2]), 62),
+        rotate!(d3.add(a[8]), 55),
+        rotate!(d4.add(a[14]), 39),
+        rotate!(d0.add(a[15]), 41),
+        rotate!(d1.add(a[21]), 2),
     ]
 }
 
@@ -141,6 +166,6 @@ pub fn middle_rounds<const N: usize, T: Lanes<N>>(mut a: States<T>, first: usize
 #[inline(always)]
 pub fn last_round<const N: usize, T: Lanes<N>>(a: &States<T>) -> T {
     let [d0, d1, d2, _, _] = theta_terms(a);
-    let [b0, b1, b2] = [a[0].xor(d0), rotate!(a[6].xor(d1), 44), rotate!(a[12].xor(d2), 43)];
+    let (b0, b1, b2) = (d0.add(a[0]), rotate!(d1.add(a[6]), 44), rotate!(d2.add(a[12]), 43));
     b0.chi(b1, b2).xor_word(ROUND_CONSTANTS[23])
 }

@@ -6,17 +6,21 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod error;
 mod kernel;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
 mod message;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(feature = "python")]
 mod python;
 pub mod rate;
 pub mod search;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod walk;
 mod zeros;
 
