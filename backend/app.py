@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, NoReturn, Self
@@ -26,13 +28,14 @@ from backend.services.backstop import Backstop
 from backend.services.channels import Channels
 from backend.services.following import FarmWatch, Following, repeat
 from backend.services.harvesting import Harvesting
+from backend.services.leasing import Leasing
 from backend.services.onboarding import Onboarding
 from backend.services.planting import Planting
 from backend.services.recovering import Recovering
 from backend.services.status import StatusBoard
 from backend.services.submitting import Submitting
 from backend.services.working import Working
-from backend.vault import FileVault
+from backend.vault import FileVault, HeadFile
 from kale_chain.identify import identify
 from kale_chain.model import FarmIdentity
 from kale_chain.rpc import StellarRpc
@@ -60,10 +63,11 @@ class Backend:
         self.http_port = settings.http_port
 
     async def __aenter__(self) -> Self:
-        """Starts in order: database, ledger and farm, keys, open attempts, listeners, and last what acts by itself.
+        """Starts in order: database, farm, keys, lease, open attempts, listeners, and last what acts by itself.
 
         Raises:
             ConfigError: a setting does not fit.
+            LeaseHeldError: another backend works on the database.
             BackendError: the database, the schema or the key file is not usable.
             ChainError: the RPC is out of reach, or network or farm are not the ones configured.
         """
@@ -96,11 +100,15 @@ class Backend:
             rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
         )
         vault = FileVault.open(settings.key_file, settings.stellar_network_passphrase)
+        leasing = Leasing(stores.lease, HeadFile(settings.head_path()))
+        await leasing.start(f"{socket.gethostname()} process {os.getpid()}")
+        stack.push_async_callback(leasing.stop)
         parts = _Parts(settings, stores, rpc, identity, vault)
         after = await parts.following.start()
         stack.push_async_callback(self._cancel_tasks)
         stack.push_async_callback(parts.planting.close)
         await self._listen(parts, stack)
+        self._spawn("lease", leasing.hold())
         self._run(parts, after)
 
     async def _listen(self, parts: _Parts, stack: AsyncExitStack) -> None:

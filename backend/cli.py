@@ -1,4 +1,7 @@
-"""The command `kale-backend`. Exit codes: 0 done, 1 a fault of ours, 2 wrong settings, 3 something is out of reach."""
+"""The command `kale-backend`.
+
+Exit codes: 0 done, 1 a fault of ours, 2 wrong settings, 3 something is out of reach, 4 another backend has the lease.
+"""
 
 import contextlib
 import json
@@ -12,7 +15,7 @@ from backend.app import run
 from backend.check import findings
 from backend.config import load_database_settings, load_key_settings, load_settings
 from backend.db.migrations import migrate
-from backend.errors import BackendError, KeyFileError, MigrationError, UnavailableError
+from backend.errors import BackendError, HeadFileError, KeyFileError, LeaseError, MigrationError, UnavailableError
 from backend.vault import create_key_file
 from kale_chain.errors import IdentityError, RpcError
 from kale_common import logs
@@ -23,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 EXIT_FAULT = 1
 EXIT_UNREACHABLE = 3
+EXIT_LEASE = 4
 
 app = typer.Typer(
     help="KALE Pool's backend: keeps farmers' wallets, plants for all of them at once, harvests, answers poolers.",
@@ -87,12 +91,14 @@ def _errors() -> Iterator[None]:
     """Turns expected errors into one line on standard error and an exit code."""
     try:
         yield
-    except (ConfigError, IdentityError, KeyFileError, MigrationError) as error:
+    except (ConfigError, HeadFileError, IdentityError, KeyFileError, MigrationError) as error:
         _fail(error, EXIT_CONFIG)
     except RpcError as error:
         _fail(f"STELLAR_RPC_URL: {error}", EXIT_UNREACHABLE)
     except UnavailableError as error:
         _fail(error, EXIT_UNREACHABLE)
+    except LeaseError as error:
+        _fail(error, EXIT_LEASE)
     except BackendError as error:
         _fail(error, EXIT_FAULT)
 

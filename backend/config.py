@@ -75,6 +75,8 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
         http_port: The port of the JSON routes; 0 lets the system choose.
         harvest_interval_seconds: Upper bound between two looks for due harvests; a new block looks at once.
         harvest_channels: Channel accounts for harvests and the backstop: transactions in one ledger.
+        head_file: File that records how far the database has come; by default beside the key file. It must be
+            writable, and lie on another disk than the database.
         pooler_api_url: Accepted as in the plan; poolers call the backend, which needs no address of theirs.
     """
 
@@ -86,6 +88,7 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     http_port: Port = 8000
     harvest_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     harvest_channels: Annotated[int, Field(ge=1, le=100)] = 20
+    head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
 
     def master(self) -> Signer:
@@ -105,6 +108,10 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
                 name, f"is the secret of {signer.address}, not of MASTER_WALLET_ADDRESS {self.master_wallet_address}"
             )
         return signer
+
+    def head_path(self) -> Path:
+        """Where the database's head is recorded: HEAD_FILE, or the key file's name with ".head" after it."""
+        return self.head_file or self.key_file.with_name(self.key_file.name + ".head")
 
     def secrets(self) -> list[str]:
         """Texts that must never be logged."""

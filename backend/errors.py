@@ -17,6 +17,10 @@ BackendError                         fields: retry, reason (machine-readable, UP
 ├── VaultError                       a farmer's key cannot be used
 │   ├── KeyFileError                 the sealing key's file is missing, unreadable or malformed
 │   └── SealedSeedError              a sealed seed does not open: wrong key, wrong farmer or tampered with
+├── HeadFileError                    the record of the database's head is unreadable, malformed or not writable
+├── LeaseError                       another backend has the database's lease
+│   ├── LeaseHeldError               it lives: this one must not start
+│   └── LeaseLostError               it came later: this one must end
 ├── StoreConflictError               a unique rule of the database refused a row: someone else was first
 └── MigrationError                   the database's schema is not what the program expects
 
@@ -26,6 +30,7 @@ IdentityError.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from kale_chain.errors import Retry
@@ -178,6 +183,29 @@ class SealedSeedError(VaultError):
     def __init__(self, farmer_id: object, problem: str = "it does not open with the key in KEY_FILE") -> None:
         self.farmer_id = str(farmer_id)
         super().__init__(f"the sealed seed of farmer {farmer_id} cannot be used: {problem}")
+
+
+class HeadFileError(BackendError):
+    """The file that records the database's head outside the database cannot be used."""
+
+    reason = "HEAD_FILE"
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"HEAD_FILE: {path} {problem}")
+
+
+class LeaseError(BackendError):
+    """Another backend has the database's lease."""
+
+    reason = "LEASE"
+
+
+class LeaseHeldError(LeaseError):
+    """Another backend lives: this one must not start."""
+
+
+class LeaseLostError(LeaseError):
+    """A newer backend has taken the lease: nothing of this one is stored or sent any more, and it must end."""
 
 
 class StoreConflictError(BackendError):

@@ -50,6 +50,7 @@ def main() -> None:
 async def measure(url: str, farmers: int, blocks: int) -> list[float]:
     """Seconds each block took."""
     stores = await open_stores(url, max_connections=5)
+    await stores.lease.take("a benchmark", None)
     made = [await stores.farmers.create(NewFarmer(_key(), f"farmer-{number}")) for number in range(farmers)]
     await stores.farmers.activate([farmer.farmer_id for farmer in made])
     seconds = []

@@ -13,11 +13,12 @@ from backend.domain.settlement import Effect, Settlement
 
 _INSERT = text("""
 INSERT INTO attempts (
-    hash, inner_hash, kind, intent_id, source_account, source_sequence, envelope, max_ledger, created_ledger
+    hash, inner_hash, kind, intent_id, source_account, source_sequence, envelope, max_ledger, created_ledger,
+    fence
 )
 SELECT
     decode(a.hash, 'hex'), decode(a.inner_hash, 'hex'), a.kind, a.intent_id, a.source, a.sequence, a.envelope,
-    a.max_ledger, a.created_ledger
+    a.max_ledger, a.created_ledger, CAST(:fence AS bigint)
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS a (
     hash text, inner_hash text, kind text, intent_id uuid, source text, sequence bigint, envelope text,
     max_ledger bigint, created_ledger bigint
@@ -43,8 +44,12 @@ RETURNING a.hash
 """)
 
 
-async def insert_attempts(connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
-    """Stores attempts, all in one statement."""
+async def insert_attempts(connection: AsyncConnection, attempts: Sequence[Attempt], *, fence: int) -> None:
+    """Stores attempts, all in one statement, as the backend that holds the lease with this fence.
+
+    Raises:
+        LeaseLostError: a newer backend has the lease (by `translated_errors`).
+    """
     if not attempts:
         return
     rows = [
@@ -61,7 +66,7 @@ async def insert_attempts(connection: AsyncConnection, attempts: Sequence[Attemp
         }
         for attempt in attempts
     ]
-    await connection.execute(_INSERT, {"rows": json.dumps(rows)})
+    await connection.execute(_INSERT, {"rows": json.dumps(rows), "fence": fence})
 
 
 class SqlAttemptStore:
@@ -92,7 +97,7 @@ class SqlAttemptStore:
     async def store(self, attempt: Attempt) -> None:
         """Stores an attempt that belongs to no row (kind CHANNELS)."""
         async with self._database.transaction() as connection:
-            await insert_attempts(connection, [attempt])
+            await insert_attempts(connection, [attempt], fence=self._database.fence)
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Ends attempts and applies their effects, all or nothing; an attempt already ended is passed over."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -43,12 +43,15 @@ class Database:
     Args:
         url: postgresql://user:password@host:port/database.
         max_connections: Connections opened at most.
+
+    Attributes:
+        fence: The fence of the lease this program took; 0, which the database refuses, until it took one.
     """
 
     def __init__(self, url: str, *, max_connections: int) -> None:
         self._url = url
+        self.fence = 0
         self._connecting: set[asyncio.Task[Any]] = set()
-        options = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
         self._engine = create_async_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=max_connections,
@@ -62,7 +65,7 @@ class Database:
                 "application_name": "kale-backend",
                 "client_encoding": "utf8",
                 "connect_timeout": _CONNECT_SECONDS,
-                "options": options,
+                "options": _options(_SESSION),
                 **_LIVENESS,
             },
         )
@@ -81,6 +84,21 @@ class Database:
             async with self._engine.begin() as connection:
                 yield connection
             tell(connection)
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Raises what the driver raises inside the block as BackendErrors."""
+        return translated_errors(self._url)
+
+    async def session(self, settings: dict[str, str]) -> psycopg.AsyncConnection[Any]:
+        """A connection of its own, outside the pool, in autocommit; the caller closes it."""
+        return await self._connect(
+            self._url,
+            autocommit=True,
+            application_name="kale-backend lease",
+            connect_timeout=_CONNECT_SECONDS,
+            options=_options(_SESSION | settings),
+            **_LIVENESS,
+        )
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""
@@ -131,6 +149,10 @@ class Database:
             self._connecting.add(closing)
             closing.add_done_callback(self._connecting.discard)
             raise
+
+
+def _options(settings: Mapping[str, str]) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 async def _close_when_made(connecting: asyncio.Task[psycopg.AsyncConnection[Any]]) -> None:

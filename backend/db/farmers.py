@@ -172,7 +172,7 @@ class SqlFarmerStore:
             taken = await select_ids(connection, _OPEN_BATCH, {"batch": batch_id, "ids": list(farmer_ids)})
             if set(taken) != set(farmer_ids):
                 raise StoreConflictError("a farmer of the batch is in another batch, or no longer being onboarded")
-            await insert_attempts(connection, [attempt])
+            await insert_attempts(connection, [attempt], fence=self._database.fence)
 
     async def activate(self, farmer_ids: Sequence[UUID]) -> None:
         """Makes ONBOARDING farmers ACTIVE whose accounts were found on the ledger."""

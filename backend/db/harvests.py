@@ -45,7 +45,7 @@ class SqlHarvestStore:
     async def begin(self, attempts: Sequence[Attempt]) -> None:
         """Stores attempts (kind HARVEST) of pending harvests."""
         async with self._database.transaction() as connection:
-            await insert_attempts(connection, attempts)
+            await insert_attempts(connection, attempts, fence=self._database.fence)
 
     async def set_lives(self, live_until: Mapping[UUID, int]) -> None:
         """Stores the last ledger in which pails live, by harvest id."""

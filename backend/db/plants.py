@@ -181,7 +181,7 @@ class SqlPlantStore:
             final = await select_ids(connection, _FINAL_PLANTS, {"ids": list(earlier)})
             await connection.execute(_BEGIN_PLANTS, {"rows": json.dumps([_row(plant) for plant in plants])})
             await connection.execute(_ADD_TO_REQUEST, {"id": request.request_id, "ids": [*earlier, *new]})
-            await insert_attempts(connection, attempts)
+            await insert_attempts(connection, attempts, fence=self._database.fence)
             await number_plants(connection, [*final, *failed])
             await connection.execute(_RECORD_REQUEST, {**values, "plants": len(new), "earlier": len(earlier)})
             await record_plants(connection, failed)
@@ -189,7 +189,7 @@ class SqlPlantStore:
     async def retry(self, attempts: Sequence[Attempt]) -> None:
         """Stores new attempts (kind PLANT) of pending plants."""
         async with self._database.transaction() as connection:
-            await insert_attempts(connection, attempts)
+            await insert_attempts(connection, attempts, fence=self._database.fence)
 
     async def events(self, request_id: str, after: int) -> EventPage:
         """The request's events numbered above `after`."""

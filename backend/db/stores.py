@@ -5,8 +5,10 @@ from backend.db.database import Database
 from backend.db.events import SqlEventStore
 from backend.db.farmers import SqlFarmerStore
 from backend.db.harvests import SqlHarvestStore
+from backend.db.lease import SqlLeaseStore
 from backend.db.plants import SqlPlantStore
 from backend.db.works import SqlWorkStore
+from backend.ports.lease import LeaseStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
 
 
@@ -21,6 +23,7 @@ class SqlStores:
         self.harvests: HarvestStore = SqlHarvestStore(database)
         self.attempts: AttemptStore = SqlAttemptStore(database)
         self.events: EventStore = SqlEventStore(database)
+        self.lease: LeaseStore = SqlLeaseStore(database)
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""
@@ -28,11 +31,12 @@ class SqlStores:
 
     async def close(self) -> None:
         """Closes every connection."""
+        await self.lease.release()
         await self._database.close()
 
 
 async def open_stores(url: str, *, max_connections: int) -> SqlStores:
-    """Connects to a migrated database.
+    """Connects to a migrated database. Attempts are refused until `lease.take` was called.
 
     Raises:
         DatabaseUnavailableError: it does not answer.

@@ -7,7 +7,13 @@ from urllib.parse import urlsplit
 import psycopg
 import sqlalchemy.exc
 
-from backend.errors import BackendError, DatabaseUnavailableError, MigrationError, StoreConflictError
+from backend.errors import (
+    BackendError,
+    DatabaseUnavailableError,
+    LeaseLostError,
+    MigrationError,
+    StoreConflictError,
+)
 
 
 @contextmanager
@@ -16,6 +22,7 @@ def translated_errors(database_url: str) -> Iterator[None]:
 
     Raises:
         DatabaseUnavailableError: no connection, no answer in time, or the server is shutting down, full or deadlocked.
+        LeaseLostError: a newer backend has the lease, so attempts of this one are refused.
         StoreConflictError: a rule of the database refused a row.
         MigrationError: a table or column is missing.
         BackendError: anything else the database refused.
@@ -44,6 +51,8 @@ def location(database_url: str) -> str:
 def _translated(error: psycopg.Error, database_url: str) -> BackendError:
     # The primary message alone: the detail repeats the row, envelopes and sealed seeds included.
     what = error.diag.message_primary or (str(error).splitlines() or [type(error).__name__])[0]
+    if error.diag.constraint_name == "attempts_fence":
+        return LeaseLostError(f"the database refused to store an attempt: {what}; this backend ends")
     if isinstance(error, psycopg.IntegrityError):
         return StoreConflictError(f"the database refused a row by its rule {error.diag.constraint_name}: {what}")
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):

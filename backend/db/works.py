@@ -162,7 +162,7 @@ class SqlWorkStore:
             stored = await select_ids(connection, _BEGIN, values)
             if len(stored) != len(works):
                 raise StoreConflictError("a farmer has work of the backend's own in this block under another id")
-            await insert_attempts(connection, [work.attempt for work in works])
+            await insert_attempts(connection, [work.attempt for work in works], fence=self._database.fence)
 
     async def backstop_ids(self, block_index: int) -> Mapping[UUID, UUID]:
         """Ids of the backend's own work rows of a block, by farmer id."""

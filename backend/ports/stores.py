@@ -14,6 +14,7 @@ from backend.domain.plant import Plant, PlantEvent, PlantRequest
 from backend.domain.settlement import Effect, Settlement
 from backend.domain.work import WorkReport
 from backend.ports.chain import PailKey
+from backend.ports.lease import LeaseStore
 
 
 class FarmerStore(Protocol):
@@ -267,6 +268,7 @@ class Stores(Protocol):
     harvests: HarvestStore
     attempts: AttemptStore
     events: EventStore
+    lease: LeaseStore
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from backend.domain.plant import FarmView
-from backend.errors import BackendError, LedgerUnavailableError
+from backend.errors import BackendError, LeaseLostError, LedgerUnavailableError
 from backend.ports.chain import ChainReader, ClosedLedgers, LedgerFeed
 from backend.services.pulse import Pulse
 from backend.services.submitting import Ended, Submitting
@@ -125,11 +125,16 @@ async def repeat(
     """Runs `act` now, then every `ledgers` closed ledgers and at least every `seconds`.
 
     A fault, of database or ledger or of the program, is logged and only delays it.
+
+    Raises:
+        LeaseLostError: a newer backend acts now, and this one must end.
     """
     while True:
         seen = watch.closed.count
         try:
             await act()
+        except LeaseLostError:
+            raise
         except BackendError as error:
             _log.warning("going on at the next ledger", service=name, reason=error.reason, error=str(error))
         except Exception:  # noqa: BLE001  (a fault in one duty must not end the others: stakes depend on them)

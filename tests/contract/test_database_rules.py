@@ -23,6 +23,8 @@ TABLES = (
     "work_results",
     "harvest_transactions",
     "attempts",
+    "lease",
+    "quarantines",
 )
 KEYLESS_FARMER = """
 INSERT INTO farmers (wallet_address, public_key, request_id) VALUES (rpad('G', 56, 'A'), repeat('0', 64), 'x')

@@ -8,9 +8,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from backend.db.migrations import SQL_DIRECTORY, check_applied, migrate, read_migrations
+from backend.db.migrations import SQL_DIRECTORY, TEST_DATA, check_applied, migrate, read_migrations
 from backend.errors import DatabaseUnavailableError, MigrationError
 from devnet.postgres import EmbeddedPostgres
+
+NAMES = [migration.name for migration in read_migrations() if migration.number != TEST_DATA]
+LAST = read_migrations()[-1].number
+NEXT = f"{LAST + 1:03}_more.sql"
 
 
 @pytest.fixture
@@ -33,7 +37,8 @@ def dump(postgres: EmbeddedPostgres, url: str) -> str:
 
 
 def test_files_apply_in_order_once_and_without_test_data(empty_database_url: str) -> None:
-    assert migrate(empty_database_url, network="testnet") == ["001_initial_schema.sql", "002_indexes.sql"]
+    assert migrate(empty_database_url, network="testnet") == NAMES
+    assert NAMES[:2] == ["001_initial_schema.sql", "002_indexes.sql"]
     assert migrate(empty_database_url, network="testnet") == []
     assert run(empty_database_url, "SELECT count(*) FROM farmers") == [(0,)]
 
@@ -66,8 +71,8 @@ def test_edited_applied_file_is_refused(database_url: str, files: Path) -> None:
 
 
 def test_later_change_is_applied_without_test_data(database_url: str, files: Path) -> None:
-    (files / "004_more.sql").write_text("CREATE TABLE more (id integer);")
-    assert migrate(database_url, network="local", directory=files) == ["004_more.sql"]
+    (files / NEXT).write_text("CREATE TABLE more (id integer);")
+    assert migrate(database_url, network="local", directory=files) == [NEXT]
     assert migrate(database_url, network="local", directory=files, with_test_data=True) == ["003_test_data.sql"]
 
 
@@ -84,7 +89,7 @@ def test_double_number_is_refused(empty_database_url: str, files: Path) -> None:
 
 
 def test_database_with_a_gap_is_refused(database_url: str, files: Path) -> None:
-    (files / "004_more.sql").write_text("CREATE TABLE more (id integer);")
+    (files / NEXT).write_text("CREATE TABLE more (id integer);")
     migrate(database_url, network="local", directory=files)
     run(database_url, "DELETE FROM schema_migrations WHERE number = 2")
     with pytest.raises(MigrationError, match=r"after 002_indexes\.sql but not that one"):
@@ -92,23 +97,23 @@ def test_database_with_a_gap_is_refused(database_url: str, files: Path) -> None:
 
 
 def test_database_newer_than_the_program_is_refused(database_url: str, files: Path) -> None:
-    (files / "004_more.sql").write_text("CREATE TABLE more (id integer);")
+    (files / NEXT).write_text("CREATE TABLE more (id integer);")
     migrate(database_url, network="local", directory=files)
-    with pytest.raises(MigrationError, match="migration 004, which this program does not know"):
+    with pytest.raises(MigrationError, match=f"migration {LAST + 1:03}, which this program does not know"):
         migrate(database_url, network="local")
 
 
 def test_failing_file_leaves_nothing_behind(database_url: str, files: Path) -> None:
-    (files / "004_more.sql").write_text("CREATE TABLE half (id integer);\nSELECT 1 / 0;")
-    with pytest.raises(MigrationError, match=r"004_more\.sql failed and left nothing behind: division by zero"):
+    (files / NEXT).write_text("CREATE TABLE half (id integer);\nSELECT 1 / 0;")
+    with pytest.raises(MigrationError, match=rf"{NEXT} failed and left nothing behind: division by zero"):
         migrate(database_url, network="local", directory=files)
-    assert run(database_url, "SELECT to_regclass('half') IS NULL, max(number) FROM schema_migrations") == [(True, 2)]
-    (files / "004_more.sql").write_text("CREATE TABLE half (id integer);")
-    assert migrate(database_url, network="local", directory=files) == ["004_more.sql"]
+    assert run(database_url, "SELECT to_regclass('half') IS NULL, max(number) FROM schema_migrations") == [(True, LAST)]
+    (files / NEXT).write_text("CREATE TABLE half (id integer);")
+    assert migrate(database_url, network="local", directory=files) == [NEXT]
 
 
 def test_file_that_controls_transactions_is_refused(files: Path) -> None:
-    (files / "004_more.sql").write_text("CREATE TABLE more (id integer);\ncommit;\n")
+    (files / NEXT).write_text("CREATE TABLE more (id integer);\ncommit;\n")
     with pytest.raises(MigrationError, match="must not begin or end transactions"):
         read_migrations(files)
 
@@ -122,7 +127,7 @@ def test_two_migrations_at_once_apply_each_file_once(empty_database_url: str) ->
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(map(len, applied)) == [0, 0, 0, 2]
+    assert sorted(map(len, applied)) == [0, 0, 0, len(NAMES)]
 
 
 def test_empty_folder_is_an_incomplete_installation(tmp_path: Path) -> None:

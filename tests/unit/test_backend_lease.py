@@ -1,0 +1,43 @@
+"""How a restored database is recognised."""
+
+from dataclasses import replace
+
+import pytest
+
+from backend.domain.lease import Head, Incarnation, restored
+
+LIFE = Incarnation(7_000_000_000_000_000_001, 1)
+HEAD = Head(LIFE, position=5_000, event=40, fence=3)
+
+
+def test_database_no_backend_has_used_is_not_restored() -> None:
+    assert restored(None, None, replace(HEAD, fence=0)) is None
+
+
+@pytest.mark.parametrize(
+    "found", [HEAD, replace(HEAD, position=5_001), replace(HEAD, event=41), replace(HEAD, position=6_000, fence=4)]
+)
+def test_database_that_went_on_is_not_restored(found: Head) -> None:
+    assert restored(HEAD, LIFE, found) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (replace(HEAD, position=4_999), "log ends at byte 4999, but had reached 5000"),
+        (replace(HEAD, event=39), "audit trail ends at event 39, but had reached 40"),
+        (replace(HEAD, fence=2), "fence 2, but had reached 3"),
+        (replace(HEAD, incarnation=replace(LIFE, timeline=2), position=9_000), "on timeline 2, and was"),
+        (replace(HEAD, incarnation=replace(LIFE, system_identifier=8), position=9_000), "it is system 8 on timeline 1"),
+    ],
+)
+def test_database_behind_the_record_or_of_another_life_is_restored(found: Head, reason: str) -> None:
+    assert reason in (restored(HEAD, LIFE, found) or "")
+
+
+def test_used_database_without_a_record_counts_as_restored() -> None:
+    assert "no record of its head" in (restored(None, LIFE, HEAD) or "")
+
+
+def test_lease_of_another_incarnation_counts_as_restored() -> None:
+    assert "was system 5 on timeline 1" in (restored(HEAD, Incarnation(5, 1), HEAD) or "")
