@@ -111,3 +111,16 @@ const fn rotation_by_bytes(count: u8) -> __m256i {
     // SAFETY: both types are 32 bytes of plain integers.
     unsafe { std::mem::transmute::<[u8; 32], __m256i>(sources) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Avx2, Vector};
+    use crate::lanes::tests::check;
+
+    #[test]
+    fn four_lanes_are_four_states_where_the_cpu_has_them() {
+        if let Some(cpu) = Avx2::detect() {
+            check::<4, Vector>(cpu);
+        }
+    }
+}

@@ -156,3 +156,23 @@ lanes!(
     _mm256_rol_epi64,
     _mm256_testn_epi64_mask
 );
+
+#[cfg(test)]
+mod tests {
+    use super::{Avx512, Avx512Vl, Eight, Four};
+    use crate::lanes::tests::check;
+
+    #[test]
+    fn eight_lanes_are_eight_states_where_the_cpu_has_them() {
+        if let Some(cpu) = Avx512::detect() {
+            check::<8, Eight>(cpu);
+        }
+    }
+
+    #[test]
+    fn four_lanes_are_four_states_where_the_cpu_has_them() {
+        if let Some(cpu) = Avx512Vl::detect() {
+            check::<4, Four>(cpu);
+        }
+    }
+}

@@ -169,3 +169,52 @@ pub fn last_round<const N: usize, T: Lanes<N>>(a: &States<T>) -> T {
     let (b0, b1, b2) = (d0.add(a[0]), rotate!(d1.add(a[6]), 44), rotate!(d2.add(a[12]), 43));
     b0.chi(b1, b2).xor_word(ROUND_CONSTANTS[23])
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Lanes, chi_iota, last_round, middle_rounds, theta_rho_pi};
+    use crate::portable;
+
+    /// Words that differ in every lane and state.
+    fn word(lane: usize, state: usize) -> u64 {
+        (0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(1 + lane as u64)).rotate_left(u32::try_from(7 * state).unwrap_or(0))
+    }
+
+    /// Every operation and every round of a vector against plain words; small enough for Miri, which can run
+    /// instruction sets that the machine lacks.
+    pub fn check<const N: usize, T: Lanes<N>>(cpu: T::Cpu) {
+        let vector = |lane: usize| T::from_words(cpu, std::array::from_fn(|state| word(lane, state)));
+        let (a, b, c) = (vector(0), vector(1), vector(2));
+        for state in 0..N {
+            let (x, y, z) = (word(0, state), word(1, state), word(2, state));
+            assert_eq!(a.words()[state], x);
+            assert_eq!(a.xor(b).words()[state], x ^ y);
+            assert_eq!(a.xor_word(y).words()[state], x ^ y);
+            assert_eq!(a.xor3(b, c).words()[state], x ^ y ^ z);
+            assert_eq!(a.chi(b, c).words()[state], x ^ (!y & z));
+            assert_eq!(a.rotate::<1, 63>().words()[state], x.rotate_left(1));
+            assert_eq!(a.rotate::<8, 56>().words()[state], x.rotate_left(8));
+            assert_eq!(a.rotate::<56, 8>().words()[state], x.rotate_left(56));
+            let clear = a.xor_word(x).clear_of(u64::MAX);
+            assert_eq!(clear >> state & 1, 1, "the word that became zero is seen");
+            assert_eq!(a.clear_of(x) >> state & 1, 0, "a word with bits of the mask is not clear");
+        }
+        check_rounds::<N, T>(cpu);
+    }
+
+    fn check_rounds<const N: usize, T: Lanes<N>>(cpu: T::Cpu) {
+        let states: [T; 25] =
+            std::array::from_fn(|lane| T::from_words(cpu, std::array::from_fn(|state| word(lane, state))));
+        let linear = theta_rho_pi(&states).map(T::words);
+        let first = chi_iota(&theta_rho_pi(&states), 0);
+        let last = last_round(&middle_rounds(first, 1)).words();
+        for state in 0..N {
+            let scalar = std::array::from_fn(|lane| word(lane, state));
+            let expected = portable::rho_pi(portable::theta(scalar));
+            for lane in 0..25 {
+                assert_eq!(linear[lane][state], expected[lane], "lane {lane}");
+            }
+            assert_eq!(last[state], portable::permute(scalar)[0]);
+        }
+    }
+}

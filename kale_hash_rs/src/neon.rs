@@ -89,3 +89,16 @@ impl Lanes<2> for Vector {
         u32::from(first != 0) | u32::from(second != 0) << 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Neon, Vector};
+    use crate::lanes::tests::check;
+
+    #[test]
+    fn two_lanes_are_two_states_where_the_cpu_has_them() {
+        if let Some(cpu) = Neon::detect() {
+            check::<2, Vector>(cpu);
+        }
+    }
+}

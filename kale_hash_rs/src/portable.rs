@@ -85,7 +85,7 @@ fn chi(state: State) -> State {
 }
 
 /// The permutation Keccak-f[1600].
-fn permute(mut state: State) -> State {
+pub(crate) fn permute(mut state: State) -> State {
     for constant in ROUND_CONSTANTS {
         state = chi(rho_pi(theta(state)));
         state[0] ^= constant;
