@@ -92,7 +92,9 @@ class Backend:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         stores = await open_stores(
-            settings.database_url.get_secret_value(), max_connections=settings.db_max_connections
+            settings.database_url.get_secret_value(),
+            max_connections=settings.db_max_connections,
+            owner_allowed=settings.owner_allowed,
         )
         stack.push_async_callback(stores.close)
         rpc = await stack.enter_async_context(StellarRpc(settings.stellar_rpc_url))

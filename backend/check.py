@@ -37,7 +37,11 @@ async def _finding(name: str, look: Callable[[Settings], Awaitable[str]], settin
 
 
 async def _database(settings: Settings) -> str:
-    stores = await open_stores(settings.database_url.get_secret_value(), max_connections=settings.db_max_connections)
+    stores = await open_stores(
+        settings.database_url.get_secret_value(),
+        max_connections=settings.db_max_connections,
+        owner_allowed=settings.owner_allowed,
+    )
     try:
         counts = await stores.events.counts(0)
     finally:

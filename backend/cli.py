@@ -15,7 +15,15 @@ from backend.app import run
 from backend.check import findings
 from backend.config import load_database_settings, load_key_settings, load_settings
 from backend.db.migrations import migrate
-from backend.errors import BackendError, HeadFileError, KeyFileError, LeaseError, MigrationError, UnavailableError
+from backend.errors import (
+    BackendError,
+    DatabaseRoleError,
+    HeadFileError,
+    KeyFileError,
+    LeaseError,
+    MigrationError,
+    UnavailableError,
+)
 from backend.vault import create_key_file
 from kale_chain.errors import IdentityError, RpcError
 from kale_common import logs
@@ -54,12 +62,21 @@ def migrate_command(
     with_test_data: Annotated[bool, typer.Option(help="Add inactive sample farmers; refused on mainnet.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring the database's schema up to date; a repeat does nothing."""
+    """Bring the database's schema up to date; a repeat does nothing.
+
+    With DATABASE_OWNER_URL it works as the owner of the tables, and makes the role that DATABASE_URL names, which may
+    do only what the backend needs.
+    """
     with _errors():
         settings = load_database_settings(existing(env_file))
         logs.configure(settings.log_level, settings.secrets())
-        url = settings.database_url.get_secret_value()
-        applied = migrate(url, network=settings.stellar_network, with_test_data=with_test_data)
+        url, owner = settings.database_url.get_secret_value(), settings.database_owner_url
+        applied = migrate(
+            url if owner is None else owner.get_secret_value(),
+            network=settings.stellar_network,
+            application_url=None if owner is None else url,
+            with_test_data=with_test_data,
+        )
         if as_json:
             typer.echo(json.dumps({"applied": applied}))
         else:
@@ -91,7 +108,7 @@ def _errors() -> Iterator[None]:
     """Turns expected errors into one line on standard error and an exit code."""
     try:
         yield
-    except (ConfigError, HeadFileError, IdentityError, KeyFileError, MigrationError) as error:
+    except (ConfigError, DatabaseRoleError, HeadFileError, IdentityError, KeyFileError, MigrationError) as error:
         _fail(error, EXIT_CONFIG)
     except RpcError as error:
         _fail(f"STELLAR_RPC_URL: {error}", EXIT_UNREACHABLE)

@@ -36,21 +36,32 @@ class DatabaseSettings(SharedSettings):
     """What it takes to reach and migrate the database.
 
     Attributes:
-        database_url: postgresql://user:password@host:port/database.
+        database_url: postgresql://user:password@host:port/database, as the application's role.
+        database_owner_url: The same database as the owner of its tables, for `kale-backend migrate`; without it the
+            role in database_url owns them.
+        allow_owner_role: Whether the backend may connect as the owner of the tables outside network local.
         db_max_connections: Connections the backend opens at most.
         stellar_network: mainnet, testnet or local; sample rows are refused on mainnet.
         log_level: debug, info, warning or error.
     """
 
     database_url: Annotated[SecretStr, AfterValidator(_database_url)]
+    database_owner_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
+    allow_owner_role: bool = False
     db_max_connections: Annotated[int, Field(ge=2, le=1000)] = 20
     stellar_network: Network = "testnet"
     log_level: LogLevel = "info"
 
     def secrets(self) -> list[str]:
         """Texts that must never be logged."""
-        password = urlsplit(self.database_url.get_secret_value()).password
-        return [] if password is None else [password, unquote(password)]
+        urls = [url.get_secret_value() for url in (self.database_url, self.database_owner_url) if url is not None]
+        passwords = [password for password in (urlsplit(url).password for url in urls) if password is not None]
+        return [*passwords, *map(unquote, passwords)]
+
+    @property
+    def owner_allowed(self) -> bool:
+        """Whether a role that owns the tables is only reported: on a local network nothing is at stake."""
+        return self.allow_owner_role or self.stellar_network == "local"
 
 
 class KeySettings(SharedSettings):

@@ -22,6 +22,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── LeaseHeldError               it lives: this one must not start
 │   └── LeaseLostError               it came later: this one must end
 ├── StoreConflictError               a unique rule of the database refused a row: someone else was first
+├── DatabaseRoleError                the role in DATABASE_URL could change the tables' rules
 └── MigrationError                   the database's schema is not what the program expects
 
 Settings that are missing or malformed raise kale_common's ConfigError, a wrong network or farm kale_chain's
@@ -213,6 +214,12 @@ class StoreConflictError(BackendError):
 
     retry = Retry.NEXT_LEDGER
     reason = "CONFLICT"
+
+
+class DatabaseRoleError(BackendError):
+    """The role the backend connects as owns the tables, so the database could not refuse it anything."""
+
+    reason = "DATABASE_ROLE"
 
 
 class MigrationError(BackendError):

@@ -5,6 +5,7 @@ It listens on 127.0.0.1 only, on a port the system chose, without a Unix socket,
 URL as a line of JSON.
 """
 
+import hashlib
 import json
 import shutil
 import signal
@@ -26,6 +27,7 @@ from devnet.postgres_home import Home, exclusive, open_home, remove_home
 
 DATABASE = "kale_pool"
 OWNER = "kale"
+APPLICATION = "kale_backend"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _ATTEMPTS = 20
@@ -80,6 +82,17 @@ class EmbeddedPostgres:
     def url(self) -> str:
         """The URL of the database `kale_pool` as its owner, with the password."""
         return self.url_of(DATABASE)
+
+    @property
+    def application_url(self) -> str:
+        """The URL of the database `kale_pool` for the backend, whose role `kale-backend migrate` makes."""
+        return self.application_url_of(DATABASE)
+
+    def application_url_of(self, database: str) -> str:
+        """The URL of a database of this server for the backend."""
+        # Derived, so that a directory made by an earlier version has one too.
+        password = hashlib.sha256(f"{APPLICATION} {self._opened().password}".encode()).hexdigest()
+        return f"postgresql://{APPLICATION}:{password}@127.0.0.1:{self.port}/{database}"
 
     def url_of(self, database: str) -> str:
         """The URL of a database of this server."""
@@ -259,13 +272,17 @@ def _tail(log: Path, start: int) -> str:
 def main(
     directory: Annotated[Path, typer.Argument(help="Keeps the data from one run to the next.")],
 ) -> None:
-    """Run a PostgreSQL server until Ctrl-C and print its URL."""
+    """Run a PostgreSQL server until Ctrl-C and print its URLs: the owner's, and that for the backend."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     try:
         with EmbeddedPostgres(directory) as postgres:
-            typer.echo(json.dumps({"event": "ready", "database_url": postgres.url}))
+            typer.echo(
+                json.dumps(
+                    {"event": "ready", "database_url": postgres.url, "application_url": postgres.application_url}
+                )
+            )
             ended.wait()
     except PostgresError as error:
         typer.echo(f"error: {error}", err=True)

@@ -10,6 +10,7 @@ from backend.errors import (
     BackendError,
     BlockNotDueError,
     BlockPassedError,
+    DatabaseRoleError,
     DatabaseUnavailableError,
     FarmerDepartedError,
     FarmPausedError,
@@ -55,6 +56,7 @@ STATUS: Mapping[type[BackendError], grpc.StatusCode] = {
     LeaseHeldError: grpc.StatusCode.UNAVAILABLE,
     LeaseLostError: grpc.StatusCode.UNAVAILABLE,
     StoreConflictError: grpc.StatusCode.ABORTED,
+    DatabaseRoleError: grpc.StatusCode.INTERNAL,
     MigrationError: grpc.StatusCode.INTERNAL,
 }
 

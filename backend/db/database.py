@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from backend.db.audit import tell
 from backend.db.migrations import check_applied, read_migrations
+from backend.db.roles import check_role
 from backend.db.translation import location, translated_errors
 from backend.errors import BackendError, MigrationError
 
@@ -105,11 +106,12 @@ class Database:
         async with self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
 
-    async def check(self) -> None:
+    async def check(self, *, owner_allowed: bool) -> None:
         """Accepts a server that keeps what it commits, with exactly the schema of this program.
 
         Raises:
             DatabaseUnavailableError: it does not answer.
+            DatabaseRoleError: the role owns the tables, and that is not allowed.
             MigrationError: it is not migrated, or migrated by another program version.
             BackendError: a setting of the server endangers rows; the text says which and what to do.
         """
@@ -128,6 +130,8 @@ class Database:
         if missing:
             names = ", ".join(migration.name for migration in missing)
             raise MigrationError(f"the database at {location(self._url)} lacks {names}; run `kale-backend migrate`")
+        async with self.transaction() as connection:
+            await check_role(connection, self._url, owner_allowed=owner_allowed)
 
     async def close(self) -> None:
         """Closes every connection."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from backend.db.roles import grant
 from backend.db.translation import translated_errors
 from backend.errors import MigrationError
 
@@ -99,12 +100,26 @@ def check_applied(applied: Mapping[int, str], migrations: Sequence[Migration], *
 
 
 def migrate(
-    database_url: str, *, network: str, with_test_data: bool = False, directory: Path = SQL_DIRECTORY
+    database_url: str,
+    *,
+    network: str,
+    application_url: str | None = None,
+    with_test_data: bool = False,
+    directory: Path = SQL_DIRECTORY,
 ) -> list[str]:
     """Brings a database up to date and returns the names of the files applied; a repeat applies none.
 
+    Args:
+        database_url: The database, as the owner of its tables.
+        network: mainnet, testnet or local.
+        application_url: The same database as the backend connects to it: that role is made, and its rights are set
+            anew. None leaves roles alone.
+        with_test_data: Whether to add sample rows.
+        directory: Where the files are.
+
     Raises:
-        MigrationError: see `read_migrations` and `check_applied`; a file fails; test data are asked for on mainnet.
+        MigrationError: see `read_migrations`, `check_applied` and `roles.grant`; a file fails; test data are asked for
+            on mainnet.
         DatabaseUnavailableError: the database cannot be reached.
     """
     if with_test_data and network == "mainnet":
@@ -118,6 +133,8 @@ def migrate(
         missing = check_applied(dict(rows), migrations, test_data=with_test_data)
         for migration in missing:
             _apply(connection, migration)
+        if application_url is not None:
+            grant(connection, application_url, directory)
     return [migration.name for migration in missing]
 
 

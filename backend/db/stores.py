@@ -35,17 +35,23 @@ class SqlStores:
         await self._database.close()
 
 
-async def open_stores(url: str, *, max_connections: int) -> SqlStores:
+async def open_stores(url: str, *, max_connections: int, owner_allowed: bool = True) -> SqlStores:
     """Connects to a migrated database. Attempts are refused until `lease.take` was called.
+
+    Args:
+        url: postgresql://user:password@host:port/database.
+        max_connections: Connections opened at most.
+        owner_allowed: Whether a role that owns the tables is only reported; else it is refused.
 
     Raises:
         DatabaseUnavailableError: it does not answer.
+        DatabaseRoleError: the role owns the tables.
         MigrationError: its schema is not this program's.
         BackendError: a setting of the server endangers rows.
     """
     database = Database(url, max_connections=max_connections)
     try:
-        await database.check()
+        await database.check(owner_allowed=owner_allowed)
     except BaseException:
         await database.close()
         raise

@@ -71,8 +71,9 @@ class Outcome:
 class Pool:
     """A running pool. Made by `start`; its processes end with the exit stack given there."""
 
-    def __init__(self, options: Options, ledger: Service, database_url: str, screen: Console) -> None:
-        self.database_url = database_url
+    def __init__(self, options: Options, ledger: Service, postgres: EmbeddedPostgres, screen: Console) -> None:
+        self.database_url = postgres.url
+        self._application_url = postgres.application_url
         self.picture = Picture()
         self._options = options
         self._ledger = ledger.record
@@ -88,7 +89,7 @@ class Pool:
         screen.print("Starting the local ledger and PostgreSQL …")
         ledger = await stack.enter_async_context(_ledger(options))
         postgres = await asyncio.to_thread(stack.enter_context, EmbeddedPostgres(options.directory / "postgres"))
-        pool = cls(options, ledger, postgres.url, screen)
+        pool = cls(options, ledger, postgres, screen)
         await pool._start_backend(stack)
         await pool._onboard()
         await pool._start_pooler(stack)
@@ -118,7 +119,7 @@ class Pool:
         directory = self._options.directory
         key_file = directory / "sealing.key"
         env = self._network() | {
-            "DATABASE_URL": self.database_url,
+            "DATABASE_URL": self._application_url,
             "MASTER_WALLET_SECRET": self._ledger["master_secret"],
             "MASTER_WALLET_ADDRESS": self._ledger["master_address"],
             "KEY_FILE": str(key_file),
@@ -127,7 +128,8 @@ class Pool:
         }
         if not key_file.exists():
             await Service("key", "backend", "key", "create", env=env, directory=directory).run()
-        await Service("migrate", "backend", "migrate", env=env, directory=directory).run()
+        owner = env | {"DATABASE_OWNER_URL": self.database_url}
+        await Service("migrate", "backend", "migrate", env=owner, directory=directory).run()
         await self._serve("backend", env, stack)
 
     async def _start_pooler(self, stack: contextlib.AsyncExitStack) -> None:

@@ -24,9 +24,9 @@ HEAD = "SELECT fence, epoch, holder FROM lease"
 
 
 @pytest.fixture
-async def second(database_url: str) -> AsyncIterator[SqlStores]:
+async def second(application_url: str) -> AsyncIterator[SqlStores]:
     """The stores of another backend."""
-    opened = await open_stores(database_url, max_connections=2)
+    opened = await open_stores(application_url, max_connections=2, owner_allowed=False)
     yield opened
     await opened.close()
 

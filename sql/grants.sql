@@ -1,0 +1,52 @@
+-- What the application's role may do, applied at the end of every `kale-backend migrate`. A table or column that is not
+-- named here is closed to it: it owns nothing, deletes nothing, and changes only the columns that move.
+
+REVOKE CREATE ON SCHEMA public FROM public;
+GRANT USAGE ON SCHEMA public TO kale_application;
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM kale_application;
+-- A temporary table could stand in for one of ours.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM public', current_database());
+END;
+$$;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO kale_application;
+
+GRANT INSERT ON farmers TO kale_application;
+GRANT UPDATE (
+    balance, stake_percentage, harvest_after_blocks, earned_balance, status, onboarding_batch, last_planted_block
+) ON farmers TO kale_application;
+
+GRANT INSERT ON block_events TO kale_application;
+
+-- To lock a row takes the right to update one of its columns; a trigger refuses every update.
+GRANT INSERT ON plant_requests TO kale_application;
+GRANT UPDATE (created_at) ON plant_requests TO kale_application;
+
+GRANT INSERT ON plant_transactions TO kale_application;
+GRANT UPDATE (
+    transaction_hash, status, error_reason, error_message, ledger_sequence, confirmed_at
+) ON plant_transactions TO kale_application;
+
+GRANT INSERT ON plant_request_plants TO kale_application;
+GRANT UPDATE (number) ON plant_request_plants TO kale_application;
+
+GRANT INSERT ON work_results TO kale_application;
+GRANT UPDATE (
+    report_id, work_hash, nonce, zeros, gap, transaction_hash, ledger_sequence, status, error_reason, error_message,
+    completed_at
+) ON work_results TO kale_application;
+
+GRANT INSERT ON harvest_transactions TO kale_application;
+GRANT UPDATE (
+    reward_amount, live_until, transaction_hash, ledger_sequence, status, error_reason, error_message, confirmed_at
+) ON harvest_transactions TO kale_application;
+
+GRANT INSERT ON attempts TO kale_application;
+GRANT UPDATE (status, result_code, result_ledger, fee_charged, ended_at) ON attempts TO kale_application;
+
+GRANT UPDATE (fence, epoch, holder, taken_at, system_identifier, timeline) ON lease TO kale_application;
+
+GRANT INSERT (epoch, reason) ON quarantines TO kale_application;
+GRANT UPDATE (began_ledger, until_ledger, ended_at, ended_ledger) ON quarantines TO kale_application;
