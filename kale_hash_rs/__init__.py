@@ -7,9 +7,11 @@ from kale_hash_rs._native import (
     Event,
     Find,
     Job,
+    JobStats,
     KernelUnavailableError,
     count_zeros,
     hash_nonce,
+    kernel_hashes,
     kernels,
     usable_threads,
 )
@@ -21,9 +23,11 @@ __all__ = [
     "Event",
     "Find",
     "Job",
+    "JobStats",
     "KernelUnavailableError",
     "count_zeros",
     "hash_nonce",
+    "kernel_hashes",
     "kernels",
     "usable_threads",
 ]

@@ -161,9 +161,6 @@ class Search(Protocol):
     def hashes(self) -> int:
         """Nonces tried."""
 
-    def weigh(self, weight: int) -> None:
-        """Changes its share of the cores."""
-
     def cancel(self) -> None:
         """Ends it; a repeat does nothing."""
 
@@ -179,12 +176,15 @@ class Found:
 
 
 class HashEngine(Protocol):
-    """The nonce search on this machine's cores."""
+    """The nonce search on this machine's cores; they always work for the search with the fewest zeros."""
 
     def search(
-        self, assignment: Assignment, entropy: bytes, *, min_zeros: int, max_zeros: int, nonce_start: int, weight: int
+        self, assignment: Assignment, entropy: bytes, *, min_zeros: int, max_zeros: int, nonce_start: int
     ) -> Search:
-        """Starts a search for more than nothing: every better find of at least `min_zeros` is an event."""
+        """Starts a search that ends at `max_zeros`; every better find of at least `min_zeros` is told by `finds`.
+
+        Until it has found something it counts as one with `min_zeros` − 1 zeros.
+        """
 
     def finds(self) -> AsyncIterator[list[Found]]:
         """What searches find, in batches, until the engine is closed."""

@@ -16,4 +16,5 @@ pytest_plugins = [
     "tests.fixtures.ledger_client",
     "tests.fixtures.pool_service",
     "tests.fixtures.pooler_command",
+    "tests.fixtures.hash_engine",
 ]

@@ -26,6 +26,9 @@ pub enum Error {
     /// The operating system refused the threads.
     #[error("the engine's threads could not be started: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+    /// The operating system refused a descriptor to watch an engine with.
+    #[error("the engine cannot be watched: {0}")]
+    Watch(#[source] std::io::Error),
 }
 
 fn kernel_names() -> String {

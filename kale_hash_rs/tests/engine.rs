@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use common::message;
-use kale_hash_rs::search::{Criteria, Event, Find, Job, JobRequest, JobState, MAX_THREADS, NONCES};
+use kale_hash_rs::search::{Criteria, Event, Find, Job, JobRequest, JobState, MAX_THREADS, NONCES, Order};
 use kale_hash_rs::{Engine, Error, GRANULE, Kernel, count_zeros};
 
 /// Long enough for anything that ever ends.
@@ -19,12 +19,13 @@ fn request(nonces: Range<u128>) -> JobRequest {
         criteria: Criteria { min_zeros: 0, max_zeros: 64 },
         nonces,
         weight: 1,
+        deadline: None,
     }
 }
 
 /// Every engine that a promise must hold for.
 fn engines() -> Vec<Engine> {
-    let new = |threads, kernel| Engine::new(Some(threads), kernel).expect("the engine starts");
+    let new = |threads, kernel| Engine::new(Some(threads), kernel, Order::Weight).expect("the engine starts");
     Kernel::available().into_iter().flat_map(|kernel| [1, 2, 5].map(|threads| new(threads, kernel))).collect()
 }
 
@@ -47,7 +48,7 @@ fn best_of(nonces: Range<u128>) -> Option<Find> {
 fn events_of_one_job(engine: &Engine) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     while !events.last().is_some_and(|event| event.ended) {
-        events.extend(engine.events(PATIENCE).expect("the engine is open"));
+        events.extend(engine.events(PATIENCE, usize::MAX).expect("the engine is open"));
     }
     events
 }
@@ -97,7 +98,10 @@ fn finds_below_the_minimum_are_not_told() {
         let criteria = Criteria { min_zeros: 12, max_zeros: 64 };
         let job = finish(&engine, &JobRequest { criteria, ..request(0..100_000) });
         assert_eq!(job.best().unwrap(), None);
-        assert_eq!(engine.events(PATIENCE).unwrap(), [Event { tag: "job".into(), find: None, ended: true }]);
+        assert_eq!(
+            engine.events(PATIENCE, usize::MAX).unwrap(),
+            [Event { tag: "job".into(), find: None, ended: true }]
+        );
     }
 }
 
@@ -105,7 +109,7 @@ fn finds_below_the_minimum_are_not_told() {
 fn a_cancelled_job_hashes_at_most_one_more_granule_a_thread() {
     for engine in engines() {
         let job = engine.submit(&request(0..NONCES)).unwrap();
-        engine.events(PATIENCE).unwrap();
+        engine.events(PATIENCE, usize::MAX).unwrap();
         job.cancel().unwrap();
         let hashes = job.hashes().unwrap();
         assert!(job.wait(PATIENCE).unwrap());
@@ -121,7 +125,7 @@ fn a_cancelled_job_resumes_without_hashing_anything_twice() {
     let best = best_of(whole.clone());
     for engine in engines() {
         let first = engine.submit(&request(whole.clone())).unwrap();
-        engine.events(PATIENCE).unwrap();
+        engine.events(PATIENCE, usize::MAX).unwrap();
         first.cancel().unwrap();
         assert!(first.wait(PATIENCE).unwrap());
         let second = finish(&engine, &request(first.next_nonce().unwrap()..whole.end));
@@ -134,19 +138,19 @@ fn a_cancelled_job_resumes_without_hashing_anything_twice() {
 
 #[test]
 fn an_empty_range_finishes_at_once() {
-    let engine = Engine::new(Some(1), Kernel::Portable).unwrap();
+    let engine = Engine::new(Some(1), Kernel::Portable, Order::Weight).unwrap();
     for start in [0, NONCES] {
         let job = engine.submit(&request(start..start)).unwrap();
         assert_eq!((job.state().unwrap(), job.hashes().unwrap()), (JobState::Finished, 0));
-        assert_eq!(engine.events(PATIENCE).unwrap().len(), 1);
+        assert_eq!(engine.events(PATIENCE, usize::MAX).unwrap().len(), 1);
     }
 }
 
 #[test]
 fn raising_the_minimum_keeps_the_best_find_and_ignores_lesser_ones() {
-    let engine = Engine::new(Some(2), Kernel::Portable).unwrap();
+    let engine = Engine::new(Some(2), Kernel::Portable, Order::Weight).unwrap();
     let job = engine.submit(&request(0..NONCES)).unwrap();
-    engine.events(PATIENCE).unwrap();
+    engine.events(PATIENCE, usize::MAX).unwrap();
     job.set_min_zeros(20).unwrap();
     let best = job.best().unwrap();
     job.cancel().unwrap();
@@ -162,16 +166,16 @@ fn closing_ends_every_job_and_refuses_new_ones() {
         engine.close();
         engine.close();
         assert!(jobs.iter().all(|job| job.state().unwrap() == JobState::Cancelled));
-        assert_eq!(engine.stats().unwrap().jobs, 0);
+        assert_eq!(engine.stats().unwrap().running, []);
         assert!(matches!(engine.submit(&request(0..1)), Err(Error::Closed)));
-        assert_eq!(engine.events(PATIENCE).unwrap().iter().filter(|event| event.ended).count(), 20);
-        assert!(matches!(engine.events(PATIENCE), Err(Error::Closed)));
+        assert_eq!(engine.events(PATIENCE, usize::MAX).unwrap().iter().filter(|event| event.ended).count(), 20);
+        assert!(matches!(engine.events(PATIENCE, usize::MAX), Err(Error::Closed)));
     }
 }
 
 #[test]
 fn bad_requests_are_refused_with_their_reason() {
-    let engine = Engine::new(Some(1), Kernel::Portable).unwrap();
+    let engine = Engine::new(Some(1), Kernel::Portable, Order::Weight).unwrap();
     let zeros = |min_zeros, max_zeros| JobRequest { criteria: Criteria { min_zeros, max_zeros }, ..request(0..1) };
     #[allow(clippy::reversed_empty_ranges, reason = "that is what must be refused")]
     let bad =
@@ -180,6 +184,6 @@ fn bad_requests_are_refused_with_their_reason() {
         assert!(matches!(engine.submit(&request), Err(Error::Invalid(_))), "{request:?}");
     }
     for threads in [0, MAX_THREADS + 1] {
-        assert!(matches!(Engine::new(Some(threads), Kernel::Portable), Err(Error::Invalid(_))));
+        assert!(matches!(Engine::new(Some(threads), Kernel::Portable, Order::Weight), Err(Error::Invalid(_))));
     }
 }

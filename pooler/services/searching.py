@@ -4,7 +4,6 @@ import structlog
 
 from pooler.domain.assignment import FarmerWork
 from pooler.domain.nonce_range import nonce_start
-from pooler.domain.priority import weights
 from pooler.domain.round import Round, Rounds
 from pooler.domain.schedule import MAX_ZEROS
 from pooler.ports import Found, HashEngine, Journal, Search
@@ -32,7 +31,6 @@ class Searching:
         self._run = run
         self._limit = limit
         self._searches: dict[Key, Search] = {}
-        self._weights: dict[Key, int] = {}
         self._ended: dict[Key, Search] = {}
         self._waiting: dict[Key, None] = {}
 
@@ -60,7 +58,6 @@ class Searching:
             else:
                 log.warning("search waits: MAX_WORK_PROCESSES run", block_index=one.index, farmer_id=_id(work))
                 self._waiting[key] = None
-        self._weigh()
 
     def _begin(self, key: Key, one: Round, work: FarmerWork) -> None:
         assert one.plan is not None
@@ -73,7 +70,6 @@ class Searching:
             min_zeros=reached + 1,
             max_zeros=min(one.plan.target_zeros, MAX_ZEROS),
             nonce_start=nonce_start(self._run, *key),
-            weight=1,
         )
         log.debug("search started", block_index=one.index, farmer_id=_id(work), target_zeros=one.plan.target_zeros)
 
@@ -101,7 +97,6 @@ class Searching:
             if better:
                 await self._journal.found(better)
             self._refill()
-            self._weigh()
 
     def _take(self, found: Found) -> bool:
         key = (found.block_index, found.address)
@@ -121,19 +116,6 @@ class Searching:
             one = self._rounds.get(key[0])
             if one is not None and key[1] in one.works:
                 self._begin(key, one, one.works[key[1]])
-
-    def _weigh(self) -> None:
-        """Gives every search its weight; only changes reach the engine."""
-        wanted = weights({key: self._reached(key) for key in self._searches})
-        for key, weight in wanted.items():
-            if self._weights.get(key) != weight:
-                self._searches[key].weigh(weight)
-        self._weights = wanted
-
-    def _reached(self, key: Key) -> int:
-        one = self._rounds.get(key[0])
-        work = None if one is None else one.works.get(key[1])
-        return -1 if work is None or work.best is None else work.best.zeros
 
 
 def _id(work: FarmerWork) -> str:

@@ -304,12 +304,8 @@ class FakeSearch:
     min_zeros: int
     max_zeros: int
     nonce_start: int
-    weight: int
     hashes: int = 0
     running: bool = True
-
-    def weigh(self, weight: int) -> None:
-        self.weight = weight
 
     def cancel(self) -> None:
         self.running = False
@@ -324,9 +320,9 @@ class FakeEngine:
         self.searches: list[FakeSearch] = []
 
     def search(
-        self, assignment: Assignment, entropy: bytes, *, min_zeros: int, max_zeros: int, nonce_start: int, weight: int
+        self, assignment: Assignment, entropy: bytes, *, min_zeros: int, max_zeros: int, nonce_start: int
     ) -> FakeSearch:
-        one = FakeSearch(assignment, entropy, min_zeros, max_zeros, nonce_start, weight)
+        one = FakeSearch(assignment, entropy, min_zeros, max_zeros, nonce_start)
         self.searches.append(one)
         self._world.bell.ring()
         return one

@@ -1,17 +1,27 @@
-"""The search adapter over the real engine."""
+"""The search adapter and the search service over the real engine."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from kale_chain.errors import InvalidAddressError
 from kale_chain.hashing import count_zeros, work_hash
+from kale_chain.model import Block
+from kale_chain.tx import Signer
 from pooler.domain.assignment import Assignment
+from pooler.domain.round import Rounds
+from pooler.domain.schedule import BlockPlan, target_zeros
 from pooler.errors import SearchError
 from pooler.ports import Found
 from pooler.search.engine import NativeEngine
+from pooler.services.searching import Searching
+from pooler.state.journal import SqliteJournal
 
 FARMER = "GBQHTQ7NTSKHVTSVM6EHUO3TU4P4BK2TAAII25V2TT2Q6OWXUJWEKALE"
+FARMERS = [Signer.from_seed(bytes([number]) * 32).address for number in range(5)]
 ENTROPY = bytes(range(32))
 
 
@@ -31,7 +41,7 @@ async def until_ended(engine: NativeEngine) -> list[Found]:
 
 async def test_finds_are_hashes_the_farm_would_accept() -> None:
     with NativeEngine(cores=1) as engine:
-        search = engine.search(assignment(), ENTROPY, min_zeros=2, max_zeros=4, nonce_start=2**40, weight=1)
+        search = engine.search(assignment(), ENTROPY, min_zeros=2, max_zeros=4, nonce_start=2**40)
         found = await until_ended(engine)
         assert search.hashes > 0
         assert engine.threads == 1
@@ -51,8 +61,7 @@ async def test_finds_are_hashes_the_farm_would_accept() -> None:
 async def test_a_cancelled_search_ends() -> None:
     with NativeEngine(cores=None) as engine:
         assert engine.threads == engine.usable_cores
-        search = engine.search(assignment(), ENTROPY, min_zeros=60, max_zeros=64, nonce_start=0, weight=1)
-        search.weigh(256**3)
+        search = engine.search(assignment(), ENTROPY, min_zeros=60, max_zeros=64, nonce_start=0)
         search.cancel()
         search.cancel()
         assert [one.ended for one in await until_ended(engine)] == [True]
@@ -60,7 +69,7 @@ async def test_a_cancelled_search_ends() -> None:
 
 async def test_closing_ends_the_stream_of_finds() -> None:
     engine = NativeEngine(cores=1)
-    engine.search(assignment(), ENTROPY, min_zeros=60, max_zeros=64, nonce_start=0, weight=1)
+    engine.search(assignment(), ENTROPY, min_zeros=60, max_zeros=64, nonce_start=0)
 
     async def drain() -> list[list[Found]]:
         return [batch async for batch in engine.finds()]
@@ -80,4 +89,93 @@ def test_a_kernel_this_cpu_lacks_is_an_error_not_another_kernel() -> None:
 
 def test_an_address_that_is_none_is_refused() -> None:
     with NativeEngine(cores=1) as engine, pytest.raises(InvalidAddressError):
-        engine.search(assignment("GNOBODY"), ENTROPY, min_zeros=0, max_zeros=64, nonce_start=0, weight=1)
+        engine.search(assignment("GNOBODY"), ENTROPY, min_zeros=0, max_zeros=64, nonce_start=0)
+
+
+async def test_the_farmer_with_the_fewest_zeros_is_always_searched_for_next() -> None:
+    # On one core no granule of another search is under way when a find is told.
+    with NativeEngine(cores=1) as engine:
+        for address in FARMERS:
+            engine.search(assignment(address), ENTROPY, min_zeros=0, max_zeros=5, nonce_start=0)
+        zeros: dict[str, int] = {}
+        in_order = 0
+        running = set(FARMERS)
+        async with asyncio.timeout(60):
+            async for batch in engine.finds():
+                for one in batch:
+                    if one.ended:
+                        running.remove(one.address)
+                        continue
+                    assert one.find is not None
+                    if len(zeros) == len(FARMERS):  # the last search has begun
+                        assert zeros[one.address] == min(zeros[address] for address in running)
+                        in_order += 1
+                    zeros[one.address] = one.find.zeros
+                if not running:
+                    break
+    assert in_order > 0
+    assert all(reached >= 5 for reached in zeros.values())
+
+
+async def test_a_search_with_work_from_before_counts_with_its_zeros() -> None:
+    with NativeEngine(cores=1) as engine:
+        behind = engine.search(assignment(FARMERS[0]), ENTROPY, min_zeros=0, max_zeros=64, nonce_start=0)
+        ahead = engine.search(assignment(FARMERS[1]), ENTROPY, min_zeros=60, max_zeros=64, nonce_start=0)
+        async with asyncio.timeout(60):
+            async for batch in engine.finds():
+                if any(one.find is not None and one.find.zeros >= 5 for one in batch):
+                    break
+        assert behind.hashes > 0
+        assert ahead.hashes == 0
+
+
+class WatchedEngine(NativeEngine):
+    """The engine, and what says that its finds were taken."""
+
+    def __init__(self) -> None:
+        super().__init__(cores=None)
+        self._taken = asyncio.Event()
+
+    async def finds(self) -> AsyncIterator[list[Found]]:
+        async for batch in super().finds():
+            yield batch
+            self._taken.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits until taken finds have made something true."""
+        async with asyncio.timeout(60):
+            while not condition():
+                await self._taken.wait()
+                self._taken.clear()
+
+
+async def searched(engine: WatchedEngine, block: Block, journal: SqliteJournal, until_zeros: int | None) -> int:
+    """Searches for every farmer until all have `until_zeros` (None: until all searches ended); how many then run."""
+    rounds = Rounds()
+    one = rounds.of(37)
+    one.plan = BlockPlan(37, 300, ENTROPY, target_zeros(block))
+    works = [one.assign(assignment(address)) for address in FARMERS]
+    searching = Searching(engine, journal, rounds, run=b"run", limit=10)
+    taking = asyncio.create_task(searching.run())
+    searching.start(one)
+    if until_zeros is None:
+        await engine.until(lambda: searching.running == 0)
+        assert all(work.best is not None and work.best.zeros >= block.max_zeros for work in works)
+    else:
+        await engine.until(lambda: all(work.best is not None and work.best.zeros >= until_zeros for work in works))
+    running = searching.running
+    searching.forget(37)
+    engine.close()
+    await taking
+    return running
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "until_zeros", "running"), [(1, 3, None, 0), (2, 3, 4, len(FARMERS)), (0, 0, 4, len(FARMERS))]
+)
+async def test_searches_end_at_the_blocks_maximum_unless_its_range_is_young(
+    tmp_path: Path, least: int, most: int, until_zeros: int | None, running: int
+) -> None:
+    block = replace(Block.unseen(0).opened_at(0), min_zeros=least, max_zeros=most)
+    with WatchedEngine() as engine, SqliteJournal(tmp_path, farm="farm", pooler_id="p") as journal:
+        assert await searched(engine, block, journal, until_zeros) == running

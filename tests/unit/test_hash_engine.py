@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,26 +22,9 @@ from kale_hash_rs import (
     kernels,
     usable_threads,
 )
+from tests.fixtures.hash_engine import BLOCK, ENTROPY, FARMER, GRANULE, submit
 
-BLOCK = 37
-ENTROPY = bytes.fromhex("0000000009faeb2ff8dc93fb334dabc1398e359a163a6bb538f633fdb9b327ca")
-FARMER = bytes.fromhex("6079c3ed9c947ace5567887a3b73a71fc0ab5300108d76ba9cf50f3ad7a26c45")
 KNOWN_NONCE = 20495217910  # 8 zeros
-GRANULE = 16_384  # the most hashes a thread does before it looks up
-ENGINES = list(itertools.product(kernels(), (1, 3)))
-
-
-@pytest.fixture(params=ENGINES, ids=lambda engine: f"{engine[0]}-{engine[1]}")
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Every kernel, on one thread and on more than there are cores here."""
-    kernel, threads = request.param
-    with Engine(threads, kernel) as engine:
-        yield engine
-
-
-def submit(engine: Engine, **options: Any) -> Job:
-    """A job for the known block and farmer."""
-    return engine.submit(BLOCK, ENTROPY, FARMER, **options)
 
 
 def events_until_end(engine: Engine) -> list[Event]:
@@ -174,14 +156,6 @@ def test_weight_may_change_while_running(engine: Engine) -> None:
         endless.set_weight(0)
 
 
-def test_stats_count_all_jobs(engine: Engine) -> None:
-    jobs = [submit(engine, nonce_count=20_000) for _ in range(3)]
-    assert all(job.wait() for job in jobs)
-    stats = engine.stats()
-    assert (stats.hashes, stats.jobs) == (60_000, 0)
-    assert (stats.threads, stats.kernel) == (engine.threads, engine.kernel)
-
-
 def test_close_cancels_jobs_and_joins_the_threads(engine: Engine) -> None:
     jobs = [submit(engine) for _ in range(30)]
     engine.close()
@@ -304,34 +278,4 @@ def test_kernel_that_this_cpu_lacks_is_an_error(name: str) -> None:
 def test_kernel_and_threads_default_to_the_best() -> None:
     with Engine() as engine:
         assert (engine.kernel, engine.threads) == (kernels()[0], usable_threads())
-        assert repr(engine) == f'Engine(threads={engine.threads}, kernel="{engine.kernel}")'
-
-
-@pytest.mark.parametrize("threads", [0, -1, 4097, 2**200])
-def test_impossible_thread_counts_are_refused(threads: int) -> None:
-    with pytest.raises(ValueError, match="threads must be from 1 to 4096, got"):
-        Engine(threads)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"min_zeros": 65}, "min_zeros must be from 0 to 64, got 65"),
-        ({"max_zeros": -1}, "max_zeros must be from 0 to 64, got -1"),
-        ({"min_zeros": 5, "max_zeros": 4}, r"min_zeros \(5\) <= max_zeros \(4\) <= 64 must hold"),
-        ({"nonce_start": -1}, "nonce_start must be from 0 to 18446744073709551616, got -1"),
-        ({"nonce_start": 2**64 + 1}, "nonce_start must be from 0 to 18446744073709551616"),
-        ({"nonce_start": 10, "nonce_count": 2**64 - 9}, "nonce_count must be from 0 to 18446744073709551606"),
-        ({"weight": 0}, "weight must be from 1 to 4294967295, got 0"),
-        ({"weight": 2**32}, "weight must be from 1 to 4294967295, got 4294967296"),
-    ],
-)
-def test_bad_options_are_refused(options: dict[str, int], message: str) -> None:
-    with Engine(1) as engine, pytest.raises(ValueError, match=message):
-        submit(engine, **options)
-
-
-@pytest.mark.parametrize("timeout", [-1.0, float("nan")])
-def test_bad_timeouts_are_refused(timeout: float) -> None:
-    with Engine(1) as engine, pytest.raises(ValueError, match="timeout must be 0 or more seconds, or None"):
-        engine.events(timeout)
+        assert repr(engine) == f'Engine(threads={engine.threads}, kernel="{engine.kernel}", order="weight")'

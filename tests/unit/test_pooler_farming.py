@@ -339,15 +339,6 @@ async def test_no_more_searches_run_than_allowed(tmp_path: Path) -> None:
         assert backend.asked == [(0, 2)]
 
 
-async def test_the_farmer_with_the_fewest_zeros_is_fed_first(tmp_path: Path) -> None:
-    world, backend = world_of(FARMERS)
-    async with Rig(world, backend, tmp_path) as rig:
-        await assigned(rig, FARMERS)
-        await rig.found(A, [3])
-        await rig.found(B, [2])
-        await rig.until(lambda: rig.engine.of(C).weight > rig.engine.of(B).weight > rig.engine.of(A).weight)
-
-
 async def test_a_fee_account_that_cannot_pay_is_told_in_the_report(tmp_path: Path) -> None:
     world, backend = world_of([A])
     world.refused = "txINSUFFICIENT_BALANCE"

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from kale_chain.farm_model import FarmModel
 from kale_chain.model import Block, Farm, Ledger
 from pooler.domain.nonce_range import nonce_start
-from pooler.domain.priority import weights
 from pooler.domain.schedule import BlockPlan, Stage, plant_target, target_zeros
 
 FARMER = "GBQHTQ7NTSKHVTSVM6EHUO3TU4P4BK2TAAII25V2TT2Q6OWXUJWEKALE"
@@ -77,23 +76,6 @@ def test_stages_follow_the_ledgers_time(seconds: int, stage: Stage) -> None:
 )
 def test_the_target_is_the_blocks_maximum_unless_the_range_is_young(least: int, most: int, target: int) -> None:
     assert target_zeros(block(min_zeros=least, max_zeros=most)) == target
-
-
-@given(zeros=st.dictionaries(st.text(max_size=3), st.integers(-1, 12), max_size=20))
-def test_fewer_zeros_never_weigh_less(zeros: dict[str, int]) -> None:
-    given_weights = weights(zeros)
-    assert given_weights.keys() == zeros.keys()
-    assert all(1 <= weight < 2**32 for weight in given_weights.values())
-    for one, reached in zeros.items():
-        for other, further in zeros.items():
-            if reached < further:
-                assert given_weights[one] >= given_weights[other]
-            if reached == further:
-                assert given_weights[one] == given_weights[other]
-
-
-def test_one_zero_less_outweighs_what_the_next_zero_costs() -> None:
-    assert weights({"a": 5, "b": 6})["a"] > 16 * weights({"a": 5, "b": 6})["b"]
 
 
 @given(runs=st.lists(st.binary(min_size=16, max_size=16), min_size=2, max_size=2, unique=True), index=st.integers(0))

@@ -61,12 +61,12 @@ pub fn message(block_index: Int, entropy: &[u8], farmer: &[u8]) -> PyResult<Mess
     })
 }
 
-/// When `timeout` seconds from now will be; `None` if that is beyond what the clock can tell.
-pub fn deadline(timeout: f64) -> PyResult<Option<Instant>> {
-    if timeout.is_nan() || timeout < 0.0 {
-        return Err(PyValueError::new_err(format!("timeout must be 0 or more seconds, or None, got {timeout}")));
+/// When `seconds` from now will be; `None` if that is beyond what the clock can tell. `name` is the argument's.
+pub fn instant(name: &str, seconds: f64) -> PyResult<Option<Instant>> {
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(PyValueError::new_err(format!("{name} must be 0 or more seconds, or None, got {seconds}")));
     }
-    Ok(Duration::try_from_secs_f64(timeout).ok().and_then(|timeout| Instant::now().checked_add(timeout)))
+    Ok(Duration::try_from_secs_f64(seconds).ok().and_then(|seconds| Instant::now().checked_add(seconds)))
 }
 
 /// The nonces from `start` on: `count` of them, or all that follow.

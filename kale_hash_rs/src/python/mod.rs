@@ -2,7 +2,11 @@
 
 mod arguments;
 mod engine;
+mod job;
+mod news;
+mod waiting;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
@@ -35,7 +39,7 @@ impl From<Error> for PyErr {
             Error::KernelUnavailable { .. } => KernelUnavailableError::new_err(text),
             Error::Closed | Error::Forked { .. } => EngineClosedError::new_err(text),
             Error::Invalid(_) => PyValueError::new_err(text),
-            Error::Threads(_) => PyOSError::new_err(text),
+            Error::Threads(_) | Error::Watch(_) => PyOSError::new_err(text),
         }
     }
 }
@@ -44,6 +48,12 @@ impl From<Error> for PyErr {
 #[pyfunction]
 fn kernels() -> Vec<&'static str> {
     Kernel::available().into_iter().map(Kernel::name).collect()
+}
+
+/// Hashes that all engines of this process computed so far, by kernel; every kernel that this CPU can run is there.
+#[pyfunction]
+fn kernel_hashes() -> BTreeMap<&'static str, u64> {
+    search::kernel_hashes().into_iter().map(|(kernel, hashes)| (kernel.name(), hashes)).collect()
 }
 
 /// How many threads can run at once: the process's affinity mask and CPU quota decide.
@@ -84,9 +94,16 @@ fn measure_rate(py: Python<'_>, implementation: &str, seconds: f64) -> PyResult<
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::engine::{Engine, EngineStats, Event, Find, Job};
+    use super::engine::Engine;
+    #[pymodule_export]
+    use super::job::Job;
+    #[pymodule_export]
+    use super::news::{EngineStats, Event, Find, JobStats};
+    #[pymodule_export]
+    use super::waiting::Watch;
     #[pymodule_export]
     use super::{
-        EngineClosedError, KernelUnavailableError, count_zeros, hash_nonce, kernels, measure_rate, usable_threads,
+        EngineClosedError, KernelUnavailableError, count_zeros, hash_nonce, kernel_hashes, kernels, measure_rate,
+        usable_threads,
     };
 }

@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::job::{Event, JobRequest};
-use super::schedule::{Job, Schedule};
+use super::handle::Job;
+use super::job::{Event, JobRequest, Order};
+use super::schedule::{Counts, Schedule};
+use super::stats::{KernelCounter, Stats};
+use super::watch::Watch;
 use crate::error::Error;
 use crate::kernel::Kernel;
 
@@ -15,19 +18,6 @@ use crate::kernel::Kernel;
 pub const MAX_THREADS: usize = 4096;
 /// Niceness of the workers: whatever else the machine does goes first.
 const NICENESS: i32 = 10;
-
-/// What an engine is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
-    /// Hashes computed since the engine was made.
-    pub hashes: u64,
-    /// Jobs that have not ended.
-    pub jobs: usize,
-    /// Worker threads.
-    pub threads: usize,
-    /// The kernel that hashes.
-    pub kernel: Kernel,
-}
 
 /// How many threads can run at once: the process's affinity mask and CPU quota decide.
 #[must_use]
@@ -50,11 +40,11 @@ struct Workers {
 }
 
 impl Engine {
-    /// Starts an engine; `threads: None` takes [`usable_threads`].
+    /// Starts an engine that serves its jobs in the given order; `threads: None` takes [`usable_threads`].
     ///
     /// # Errors
     /// [`Error::Invalid`] for no or absurdly many threads, [`Error::Threads`] if the system refuses them.
-    pub fn new(threads: Option<usize>, kernel: Kernel) -> Result<Self, Error> {
+    pub fn new(threads: Option<usize>, kernel: Kernel, order: Order) -> Result<Self, Error> {
         let threads = match threads {
             Some(threads) if (1..=MAX_THREADS).contains(&threads) => threads,
             Some(threads) => {
@@ -63,14 +53,14 @@ impl Engine {
             None => usable_threads(),
         };
         let workers = Mutex::new(Some(Workers::start(threads)?));
-        Ok(Self { schedule: Arc::new(Schedule::new()), threads, kernel, workers })
+        Ok(Self { schedule: Arc::new(Schedule::new(order)), threads, kernel, workers })
     }
 
     fn workers(&self) -> MutexGuard<'_, Option<Workers>> {
         self.workers.lock().expect("no thread panicked with this lock")
     }
 
-    /// Submits a job; it starts at once and runs until its range ends, `max_zeros` is found or it is cancelled.
+    /// Submits a job; it runs until its range ends, `max_zeros` is found, its deadline passes or it is cancelled.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad request, [`Error::Closed`], [`Error::Forked`].
@@ -80,7 +70,7 @@ impl Engine {
         let Some(Workers { pool, .. }) = workers.as_ref() else {
             return Err(Error::Closed);
         };
-        let (job, sleeping) = self.schedule.submit(request, self.threads)?;
+        let (job, sleeping) = self.schedule.submit(request, self.threads, Instant::now())?;
         for _ in 0..sleeping {
             let (schedule, kernel) = (Arc::clone(&self.schedule), self.kernel);
             pool.spawn(move || work(&schedule, kernel));
@@ -88,23 +78,40 @@ impl Engine {
         Ok(job)
     }
 
-    /// Takes all events of all jobs: each better find, and each job's end. Waits for the first, at most `timeout`.
+    /// Takes the oldest events of all jobs, `limit` at most: each better find, and each job's end.
+    ///
+    /// Waits for the first one, but no longer than `timeout`.
     ///
     /// # Errors
     /// [`Error::Closed`] once the engine is closed and its last events were taken, [`Error::Forked`].
-    pub fn events(&self, timeout: Duration) -> Result<Vec<Event>, Error> {
+    pub fn events(&self, timeout: Duration, limit: usize) -> Result<Vec<Event>, Error> {
         self.schedule.check_process()?;
-        self.schedule.events(timeout)
+        self.schedule.events(timeout, limit)
     }
 
-    /// What the engine is doing now.
+    /// Lets an event loop wait for events, ends and the engine's closing.
+    ///
+    /// # Errors
+    /// [`Error::Watch`] if the system refuses a descriptor, [`Error::Forked`].
+    pub fn watch(&self) -> Result<Watch, Error> {
+        Watch::new(&self.schedule)
+    }
+
+    /// What tells it from every other engine that exists; its jobs' [`Job::engine_id`].
+    #[must_use]
+    pub fn id(&self) -> usize {
+        self.schedule.id()
+    }
+
+    /// What the engine is doing now, and what it did so far.
     ///
     /// # Errors
     /// [`Error::Forked`].
     pub fn stats(&self) -> Result<Stats, Error> {
         self.schedule.check_process()?;
-        let (hashes, jobs) = self.schedule.totals();
-        Ok(Stats { hashes, jobs, threads: self.threads, kernel: self.kernel })
+        let (counts, running) = self.schedule.stats();
+        let Counts { hashes, finds, ended } = counts;
+        Ok(Stats { hashes, finds, ended, running, threads: self.threads, kernel: self.kernel })
     }
 
     /// The number of worker threads.
@@ -117,6 +124,12 @@ impl Engine {
     #[must_use]
     pub fn kernel(&self) -> Kernel {
         self.kernel
+    }
+
+    /// The order in which jobs are served.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.schedule.order()
     }
 
     /// Cancels every job and waits for the threads' ends: a granule's time. A second time, or in a fork, does nothing.
@@ -179,9 +192,11 @@ fn step_back() {
 
 /// Hashes granule after granule until there is no work; then the pool lets the thread sleep.
 fn work(schedule: &Schedule, kernel: Kernel) {
+    let counter = KernelCounter::of(kernel);
     let mut done = None;
-    while let Some(work) = schedule.next(done.take()) {
+    while let Some(work) = schedule.next(done.take(), Instant::now()) {
         let find = work.claim.hash(kernel);
+        counter.add(work.claim.length());
         done = Some((work, find));
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::error::Error;
 use crate::message::Message;
@@ -54,6 +55,11 @@ impl Criteria {
         find.zeros >= self.min_zeros && best.is_none_or(|best| rank(find) > rank(best))
     }
 
+    /// The fewest zeros of a find that has more than `best`; without one, of a find that counts.
+    pub(super) fn wanted(self, best: Option<&Find>) -> u32 {
+        best.map_or(0, |best| best.zeros + 1).max(self.min_zeros)
+    }
+
     /// The fewest zeros of a find that may come before `best`.
     pub(super) fn floor(self, best: Option<&Find>) -> u32 {
         best.map_or(self.min_zeros, |best| best.zeros.min(self.max_zeros).max(self.min_zeros))
@@ -73,6 +79,8 @@ pub struct JobRequest {
     pub nonces: Range<u128>,
     /// The job's share of the hashes, relative to those of the others: 1 or more.
     pub weight: u32,
+    /// When the job ends at the latest, but for the granules being hashed then; on the monotonic clock.
+    pub deadline: Option<Instant>,
 }
 
 impl JobRequest {
@@ -95,6 +103,42 @@ pub(super) fn check_weight(weight: u32) -> Result<(), Error> {
     if weight == 0 { Err(Error::Invalid("a weight must be at least 1, got 0".into())) } else { Ok(()) }
 }
 
+/// Which job is served next; among equals the one with the fewest hashes for its weight, then the oldest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// All jobs are equals.
+    #[default]
+    Weight,
+    /// The job first whose next find needs the fewest zeros: those of its best find and one more, or `min_zeros`.
+    FewestZeros,
+}
+
+impl Order {
+    /// Every order.
+    pub const ALL: [Self; 2] = [Self::Weight, Self::FewestZeros];
+
+    /// The order called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is none.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        let names = Self::ALL.map(|order| format!("{:?}", order.name())).join(" or ");
+        Self::ALL
+            .into_iter()
+            .find(|order| order.name() == name)
+            .ok_or_else(|| Error::Invalid(format!("order must be {names}, got {name:?}")))
+    }
+
+    /// The name that [`Order::named`] knows it by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weight => "weight",
+            Self::FewestZeros => "fewest_zeros",
+        }
+    }
+}
+
 /// How a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobState {
@@ -104,6 +148,8 @@ pub enum JobState {
     Finished,
     /// It was cancelled before it could finish.
     Cancelled,
+    /// Its deadline passed before it could finish.
+    Expired,
 }
 
 impl JobState {
@@ -114,6 +160,7 @@ impl JobState {
             Self::Running => "running",
             Self::Finished => "finished",
             Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::job::{Criteria, Find, JobRequest, JobState};
+use super::job::{Criteria, Find, JobRequest, JobState, Order};
 use crate::error::Error;
 use crate::kernel::{Kernel, Sink, Span};
 use crate::message::Message;
@@ -61,6 +61,7 @@ impl Sink for Leader<'_> {
 #[derive(Debug)]
 pub struct Progress {
     message: Message,
+    order: Order,
     criteria: Criteria,
     weight: u32,
     next_nonce: u128,
@@ -74,15 +75,18 @@ pub struct Progress {
     best: Option<Find>,
     /// The most zeros that an event told of.
     told_zeros: Option<u32>,
+    /// The find that the next event is to tell of.
+    news: Option<Find>,
     /// Why no more pieces are given out, if not for the end of the range.
     stopped: Option<JobState>,
 }
 
 impl Progress {
     /// A job that has just been submitted.
-    pub fn new(request: &JobRequest) -> Self {
+    pub fn new(request: &JobRequest, order: Order) -> Self {
         Self {
             message: request.message,
+            order,
             criteria: request.criteria,
             weight: request.weight,
             next_nonce: request.nonces.start,
@@ -92,6 +96,7 @@ impl Progress {
             in_flight: 0,
             best: None,
             told_zeros: None,
+            news: None,
             stopped: None,
         }
     }
@@ -104,6 +109,11 @@ impl Progress {
     /// Hashes computed so far.
     pub fn hashes(&self) -> u64 {
         self.hashes
+    }
+
+    /// The job's share of the hashes.
+    pub fn weight(&self) -> u32 {
+        self.weight
     }
 
     /// The first nonce that is neither hashed nor being hashed.
@@ -126,9 +136,13 @@ impl Progress {
         self.in_flight == 0 && !self.has_pieces()
     }
 
-    /// The job's place in the order in which jobs are served; `number` tells it from others with the same share.
+    /// The job's place in the order in which jobs are served; `number` tells it from its equals.
     pub fn turn(&self, number: u64) -> Turn {
-        Turn { hashes: self.claimed, weight: self.weight, number }
+        let zeros = match self.order {
+            Order::Weight => 0,
+            Order::FewestZeros => self.criteria.wanted(self.best.as_ref()),
+        };
+        Turn { zeros, hashes: self.claimed, weight: self.weight, number }
     }
 
     /// Gives out the next piece, if there is one.
@@ -145,20 +159,26 @@ impl Progress {
         Some(Claim { message: self.message, span, criteria: self.criteria, best: self.best })
     }
 
-    /// Takes a piece back, done, with its best find; returns that find if the job's owner should hear of it.
-    pub fn complete(&mut self, claim: &Claim, find: Option<Find>) -> Option<Find> {
+    /// Takes a piece back, done, with its best find.
+    pub fn complete(&mut self, claim: &Claim, find: Option<Find>) {
         self.in_flight -= 1;
         self.hashes += claim.length();
-        let find = find.filter(|find| self.criteria.prefers(find, self.best.as_ref()))?;
+        let Some(find) = find.filter(|find| self.criteria.prefers(find, self.best.as_ref())) else {
+            return;
+        };
         self.best = Some(find);
         if self.criteria.satisfied_by(&find) {
             self.stop(JobState::Finished);
         }
-        if self.told_zeros.is_some_and(|told| told >= find.zeros) {
-            return None;
+        if self.told_zeros.is_none_or(|told| told < find.zeros) {
+            self.told_zeros = Some(find.zeros);
+            self.news = Some(find);
         }
-        self.told_zeros = Some(find.zeros);
-        Some(find)
+    }
+
+    /// The find that the job's owner should hear of, once.
+    pub fn take_news(&mut self) -> Option<Find> {
+        self.news.take()
     }
 
     /// Gives out no more pieces. A job that has none left anyway keeps its state.
@@ -182,9 +202,10 @@ impl Progress {
     }
 }
 
-/// A job's place in the order in which jobs are served: the fewest hashes for its weight first, then the oldest job.
+/// A job's place in the order in which jobs are served: by [`Order`], then by hashes for the weight, then by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
+    zeros: u32,
     hashes: u64,
     weight: u32,
     number: u64,
@@ -194,7 +215,7 @@ impl Ord for Turn {
     fn cmp(&self, other: &Self) -> Ordering {
         let left = u128::from(self.hashes) * u128::from(other.weight);
         let right = u128::from(other.hashes) * u128::from(self.weight);
-        left.cmp(&right).then(self.number.cmp(&other.number))
+        self.zeros.cmp(&other.zeros).then(left.cmp(&right)).then(self.number.cmp(&other.number))
     }
 }
 

@@ -1,19 +1,28 @@
 //! Who is served next, and what happened: the state that workers and callers share.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::job::{Event, Find, JobRequest, JobState, check_weight};
+use super::handle::Job;
+use super::job::{Event, Find, JobRequest, JobState, Order};
 use super::progress::{Claim, Progress, Turn};
+use super::stats::{Ended, JobStats};
+use super::watch::Watcher;
 use crate::error::Error;
 
 /// A job as its worker and its owner share it.
 pub struct Cell {
-    number: u64,
-    tag: Arc<str>,
-    progress: Mutex<Progress>,
-    ended: Condvar,
+    /// The job's place among those submitted.
+    pub number: u64,
+    /// The caller's name for it.
+    pub tag: Arc<str>,
+    /// How far it is.
+    pub progress: Mutex<Progress>,
+    /// Notified at its end.
+    pub ended: Condvar,
+    deadline: Option<Instant>,
 }
 
 impl Cell {
@@ -34,30 +43,46 @@ pub struct Work {
 struct Queue {
     /// The jobs with pieces left, in the order in which they are served.
     ready: BTreeMap<Turn, Arc<Cell>>,
+    /// The jobs that have not ended, by their numbers.
+    running: BTreeMap<u64, Arc<Cell>>,
+    /// Those of them that have a deadline, the next one first.
+    deadlines: BTreeMap<(Instant, u64), Arc<Cell>>,
     events: VecDeque<Event>,
-    /// Jobs that have not ended.
-    running: usize,
+    watchers: BTreeMap<u64, Watcher>,
+    watched: u64,
     submitted: u64,
-    hashes: u64,
+    counts: Counts,
     /// Workers that are hashing or about to look for work.
     awake: usize,
     closed: bool,
+}
+
+/// What happened so far.
+#[derive(Clone, Copy, Default)]
+pub struct Counts {
+    /// Hashes computed.
+    pub hashes: u64,
+    /// Better finds that events told of.
+    pub finds: u64,
+    /// Ended jobs.
+    pub ended: Ended,
 }
 
 /// The jobs of one engine.
 pub struct Schedule {
     queue: Mutex<Queue>,
     news: Condvar,
+    order: Order,
     owner: u32,
 }
 
 /// The guarded value; a thread that panicked while it held the lock left nothing to go on with.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no thread panicked with this lock")
 }
 
 /// Waits while `condition` holds, but no longer than `timeout`.
-fn wait_while<'a, T>(
+pub fn wait_while<'a, T>(
     news: &Condvar,
     guard: MutexGuard<'a, T>,
     timeout: Duration,
@@ -68,8 +93,18 @@ fn wait_while<'a, T>(
 
 impl Schedule {
     /// A schedule without jobs.
-    pub fn new() -> Self {
-        Self { queue: Mutex::default(), news: Condvar::new(), owner: std::process::id() }
+    pub fn new(order: Order) -> Self {
+        Self { queue: Mutex::default(), news: Condvar::new(), order, owner: std::process::id() }
+    }
+
+    /// The order in which jobs are served.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// What tells this from every other schedule that exists.
+    pub fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Refuses a process that forked from the one that made this: it has no workers, and no one to free a held lock.
@@ -77,194 +112,180 @@ impl Schedule {
         if std::process::id() == self.owner { Ok(()) } else { Err(Error::Forked { owner: self.owner }) }
     }
 
-    /// Adds a job; returns it and how many of `threads` workers must be woken for it.
-    pub fn submit(self: &Arc<Self>, request: &JobRequest, threads: usize) -> Result<(Job, usize), Error> {
+    /// Adds a job at the time `now`; returns it and how many of `threads` workers must be woken for it.
+    pub fn submit(self: &Arc<Self>, request: &JobRequest, threads: usize, now: Instant) -> Result<(Job, usize), Error> {
         request.check()?;
         let mut queue = lock(&self.queue);
         let cell = Arc::new(Cell {
             number: queue.submitted,
             tag: request.tag.as_str().into(),
-            progress: Mutex::new(Progress::new(request)),
+            progress: Mutex::new(Progress::new(request, self.order)),
             ended: Condvar::new(),
+            deadline: request.deadline,
         });
         queue.submitted += 1;
-        queue.running += 1;
-        let mut sleeping = 0;
-        let progress = lock(&cell.progress);
-        if progress.has_pieces() {
-            queue.ready.insert(cell.turn(&progress), Arc::clone(&cell));
-            sleeping = threads - queue.awake;
-            queue.awake = threads;
-        } else {
-            self.end(&mut queue, &cell, &progress);
+        queue.running.insert(cell.number, Arc::clone(&cell));
+        if let Some(deadline) = cell.deadline {
+            queue.deadlines.insert((deadline, cell.number), Arc::clone(&cell));
         }
-        drop(progress);
-        Ok((Job { cell, schedule: Arc::clone(self) }, sleeping))
+        if lock(&cell.progress).has_ended() {
+            self.end(&mut queue, &cell, &lock(&cell.progress));
+        } else {
+            self.update(&mut queue, &cell, |_| ());
+        }
+        self.expire(&mut queue, now);
+        let sleeping = if queue.ready.is_empty() { 0 } else { threads - queue.awake };
+        queue.awake += sleeping;
+        drop(queue);
+        Ok((Job::new(cell, Arc::clone(self)), sleeping))
     }
 
-    /// Takes back a piece that is done, with its best find, and gives out the next one.
+    /// Takes back a piece that is done, with its best find, and gives out the next one at the time `now`.
     ///
     /// With `None` the worker sleeps: [`Schedule::submit`] counts on that.
-    pub fn next(&self, done: Option<(Work, Option<Find>)>) -> Option<Work> {
+    pub fn next(&self, done: Option<(Work, Option<Find>)>, now: Instant) -> Option<Work> {
         let mut queue = lock(&self.queue);
-        if let Some((work, find)) = done {
-            self.complete(&mut queue, &work, find);
+        if let Some((Work { cell, claim }, find)) = done {
+            queue.counts.hashes += claim.length();
+            self.update(&mut queue, &cell, |progress| progress.complete(&claim, find));
         }
-        let work = Self::claim(&mut queue);
+        self.expire(&mut queue, now);
+        let work = self.claim(&mut queue);
         if work.is_none() {
             queue.awake -= 1;
         }
         work
     }
 
-    fn claim(queue: &mut Queue) -> Option<Work> {
-        let (_, cell) = queue.ready.pop_first()?;
-        let mut progress = lock(&cell.progress);
-        let claim = progress.claim()?;
-        if progress.has_pieces() {
-            queue.ready.insert(cell.turn(&progress), Arc::clone(&cell));
-        }
-        drop(progress);
+    fn claim(&self, queue: &mut Queue) -> Option<Work> {
+        let cell = Arc::clone(queue.ready.first_key_value()?.1);
+        let claim = self.update(queue, &cell, Progress::claim)?;
         Some(Work { cell, claim })
     }
 
-    fn complete(&self, queue: &mut Queue, work: &Work, find: Option<Find>) {
-        let mut progress = lock(&work.cell.progress);
-        queue.hashes += work.claim.length();
-        if let Some(find) = progress.complete(&work.claim, find) {
-            queue.events.push_back(Event { tag: Arc::clone(&work.cell.tag), find: Some(find), ended: false });
-            self.news.notify_all();
-        }
-        if !progress.has_pieces() {
-            queue.ready.remove(&work.cell.turn(&progress));
-        }
-        if progress.has_ended() {
-            self.end(queue, &work.cell, &progress);
+    /// Stops the jobs whose deadlines have passed.
+    fn expire(&self, queue: &mut Queue, now: Instant) {
+        while let Some(first) = queue.deadlines.first_entry()
+            && first.key().0 <= now
+        {
+            let cell = first.remove();
+            self.update(queue, &cell, |progress| progress.stop(JobState::Expired));
         }
     }
 
-    fn cancel(&self, queue: &mut Queue, cell: &Arc<Cell>) {
+    /// Changes a job, and with it its place in the order; tells what it finds and its end.
+    fn update<T>(&self, queue: &mut Queue, cell: &Arc<Cell>, change: impl FnOnce(&mut Progress) -> T) -> T {
         let mut progress = lock(&cell.progress);
-        if queue.ready.remove(&cell.turn(&progress)).is_some() {
-            progress.stop(JobState::Cancelled);
-            if progress.has_ended() {
-                self.end(queue, cell, &progress);
-            }
+        let had_ended = progress.has_ended();
+        queue.ready.remove(&cell.turn(&progress));
+        let result = change(&mut progress);
+        if progress.has_pieces() {
+            queue.ready.insert(cell.turn(&progress), Arc::clone(cell));
         }
+        if let Some(find) = progress.take_news() {
+            queue.counts.finds += 1;
+            self.tell(queue, cell, Some(find), false);
+        }
+        if progress.has_ended() && !had_ended {
+            self.end(queue, cell, &progress);
+        }
+        result
+    }
+
+    /// Changes a job on its owner's behalf.
+    pub fn change<T>(&self, cell: &Arc<Cell>, change: impl FnOnce(&mut Progress) -> T) -> Result<T, Error> {
+        self.check_process()?;
+        Ok(self.update(&mut lock(&self.queue), cell, change))
     }
 
     fn end(&self, queue: &mut Queue, cell: &Cell, progress: &Progress) {
-        queue.running -= 1;
-        queue.events.push_back(Event { tag: Arc::clone(&cell.tag), find: progress.best(), ended: true });
-        self.news.notify_all();
+        queue.running.remove(&cell.number);
+        if let Some(deadline) = cell.deadline {
+            queue.deadlines.remove(&(deadline, cell.number));
+        }
+        let ended = &mut queue.counts.ended;
+        match progress.state() {
+            JobState::Running => unreachable!("the job has ended"),
+            JobState::Finished => ended.finished += 1,
+            JobState::Cancelled => ended.cancelled += 1,
+            JobState::Expired => ended.expired += 1,
+        }
+        self.tell(queue, cell, progress.best(), true);
         cell.ended.notify_all();
     }
 
-    /// Takes all events; waits for the first one if there is none, but no longer than `timeout`.
-    pub fn events(&self, timeout: Duration) -> Result<Vec<Event>, Error> {
+    fn tell(&self, queue: &mut Queue, cell: &Cell, find: Option<Find>, ended: bool) {
+        queue.events.push_back(Event { tag: Arc::clone(&cell.tag), find, ended });
+        for watcher in queue.watchers.values_mut() {
+            watcher.ring(ended.then_some(cell.number));
+        }
+        self.news.notify_all();
+    }
+
+    /// Takes the oldest events, `limit` at most; waits for the first one if there is none, but no longer than `timeout`.
+    pub fn events(&self, timeout: Duration, limit: usize) -> Result<Vec<Event>, Error> {
         let queue = lock(&self.queue);
         let quiet = |queue: &mut Queue| queue.events.is_empty() && !queue.closed;
         let mut queue = wait_while(&self.news, queue, timeout, quiet);
         if queue.events.is_empty() && queue.closed {
             return Err(Error::Closed);
         }
-        Ok(queue.events.drain(..).collect())
+        let count = limit.min(queue.events.len());
+        Ok(queue.events.drain(..count).collect())
     }
 
-    /// All hashes computed so far, and how many jobs have not ended.
-    pub fn totals(&self) -> (u64, usize) {
+    /// What happened so far, and how far the jobs are that have not ended.
+    pub fn stats(&self) -> (Counts, Vec<JobStats>) {
         let queue = lock(&self.queue);
-        (queue.hashes, queue.running)
+        let stats = |cell: &Arc<Cell>| {
+            let progress = lock(&cell.progress);
+            JobStats {
+                tag: Arc::clone(&cell.tag),
+                hashes: progress.hashes(),
+                weight: progress.weight(),
+                zeros: progress.best().map(|best| best.zeros),
+            }
+        };
+        (queue.counts, queue.running.values().map(stats).collect())
     }
 
     /// Cancels every job; workers run out of work within a granule.
     pub fn cancel_all(&self) {
         let mut queue = lock(&self.queue);
-        let jobs: Vec<_> = queue.ready.values().map(Arc::clone).collect();
+        let jobs: Vec<_> = queue.running.values().map(Arc::clone).collect();
         for cell in jobs {
-            self.cancel(&mut queue, &cell);
+            self.update(&mut queue, &cell, |progress| progress.stop(JobState::Cancelled));
         }
     }
 
     /// Tells those who wait for events that there will be no more.
     pub fn close(&self) {
-        lock(&self.queue).closed = true;
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        for watcher in queue.watchers.values_mut() {
+            watcher.ring(None);
+        }
         self.news.notify_all();
     }
-}
 
-/// The owner's handle of a job. Dropping it does not end the job.
-#[derive(Clone)]
-pub struct Job {
-    cell: Arc<Cell>,
-    schedule: Arc<Schedule>,
-}
-
-/// Every method fails with [`Error::Forked`] in a fork of the process that made the engine.
-#[allow(clippy::missing_errors_doc, reason = "said once, above")]
-impl Job {
-    fn progress(&self) -> Result<MutexGuard<'_, Progress>, Error> {
-        self.schedule.check_process()?;
-        Ok(lock(&self.cell.progress))
+    /// Adds a watcher; returns its number and the socket that it makes readable.
+    pub fn watch(&self) -> Result<(u64, UnixStream), Error> {
+        self.check_process()?;
+        let (watcher, receiver) = Watcher::pair()?;
+        let mut queue = lock(&self.queue);
+        let number = queue.watched;
+        queue.watched += 1;
+        queue.watchers.insert(number, watcher);
+        Ok((number, receiver))
     }
 
-    /// The tag it was submitted with.
-    #[must_use]
-    pub fn tag(&self) -> &str {
-        &self.cell.tag
+    /// Has the watcher called `number` looked at.
+    pub fn look<T>(&self, number: u64, look: impl FnOnce(&mut Watcher) -> T) -> T {
+        look(lock(&self.queue).watchers.get_mut(&number).expect("watched until it is dropped"))
     }
 
-    /// The best find so far: most zeros, then lowest nonce.
-    pub fn best(&self) -> Result<Option<Find>, Error> {
-        Ok(self.progress()?.best())
-    }
-
-    /// Hashes computed so far.
-    pub fn hashes(&self) -> Result<u64, Error> {
-        Ok(self.progress()?.hashes())
-    }
-
-    /// Where a new job must start to go on after this one once it has ended; 2^64 after the last nonce.
-    pub fn next_nonce(&self) -> Result<u128, Error> {
-        Ok(self.progress()?.next_nonce())
-    }
-
-    /// How the job stands.
-    pub fn state(&self) -> Result<JobState, Error> {
-        Ok(self.progress()?.state())
-    }
-
-    /// Changes the job's share, counted from its beginning; fails if `weight` is 0.
-    pub fn set_weight(&self, weight: u32) -> Result<(), Error> {
-        check_weight(weight)?;
-        self.schedule.check_process()?;
-        let mut queue = lock(&self.schedule.queue);
-        let mut progress = lock(&self.cell.progress);
-        let waiting = queue.ready.remove(&self.cell.turn(&progress));
-        progress.set_weight(weight);
-        if let Some(cell) = waiting {
-            queue.ready.insert(cell.turn(&progress), Arc::clone(&cell));
-        }
-        Ok(())
-    }
-
-    /// Changes which finds count in granules not yet begun; fails if `min_zeros` is more than the job's `max_zeros`.
-    pub fn set_min_zeros(&self, min_zeros: u32) -> Result<(), Error> {
-        self.progress()?.set_min_zeros(min_zeros)
-    }
-
-    /// Asks the job to end; it does once the granules that are being hashed are done. A second time changes nothing.
-    pub fn cancel(&self) -> Result<(), Error> {
-        self.schedule.check_process()?;
-        self.schedule.cancel(&mut lock(&self.schedule.queue), &self.cell);
-        Ok(())
-    }
-
-    /// Waits for the job's end, but no longer than `timeout`; returns whether it has ended.
-    pub fn wait(&self, timeout: Duration) -> Result<bool, Error> {
-        let progress = self.progress()?;
-        let runs = |progress: &mut Progress| !progress.has_ended();
-        let progress = wait_while(&self.cell.ended, progress, timeout, runs);
-        Ok(progress.has_ended())
+    /// Forgets the watcher called `number`.
+    pub fn unwatch(&self, number: u64) {
+        lock(&self.queue).watchers.remove(&number);
     }
 }
