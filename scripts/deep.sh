@@ -23,6 +23,10 @@ if command -v qemu-aarch64 aarch64-linux-gnu-gcc >/dev/null; then
 else
     echo "skipped: it needs Debian's qemu-user and gcc-aarch64-linux-gnu"
 fi
+echo "fuzzing: kernels against the sha3 crate, for ${FUZZ_SECONDS:=60} s"
+fuzz=${XDG_CACHE_HOME:-$HOME/.cache}/kale-pool/cargo-fuzz-0.13.1
+[[ -x $fuzz/bin/cargo-fuzz ]] || cargo install cargo-fuzz --quiet --locked --version 0.13.1 --root "$fuzz"
+(cd kale_hash_rs && RUSTUP_TOOLCHAIN=nightly "$fuzz/bin/cargo-fuzz" fuzz run kernels -- -max_total_time="$FUZZ_SECONDS")
 echo "proptest: kernels against the oracle"
 PROPTEST_CASES=20000 cargo test --release --locked --package kale_hash_rs
 echo "hypothesis: arithmetic, schedules, messages"

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::message::Message;
 #[cfg(target_arch = "aarch64")]
 use crate::neon::Neon;
-use crate::portable;
+use crate::scalar;
 
 /// Nonces in a granule, the unit of work of every kernel: the aligned range of nonces that differ in their low 14 bits.
 pub const GRANULE: u64 = 1 << GRANULE_BITS;
@@ -138,7 +138,7 @@ impl Kernel {
             Self::Avx2(cpu) => cpu.scan(message, span, sink),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(cpu) => cpu.scan(message, span, sink),
-            Self::Portable => portable::scan(message, span, sink),
+            Self::Portable => scalar::scan(message, span, sink),
         }
     }
 }

@@ -184,22 +184,26 @@ pub(crate) mod tests {
     /// instruction sets that the machine lacks.
     pub fn check<const N: usize, T: Lanes<N>>(cpu: T::Cpu) {
         let vector = |lane: usize| T::from_words(cpu, std::array::from_fn(|state| word(lane, state)));
-        let (a, b, c) = (vector(0), vector(1), vector(2));
+        let vectors = [vector(0), vector(1), vector(2)];
         for state in 0..N {
-            let (x, y, z) = (word(0, state), word(1, state), word(2, state));
-            assert_eq!(a.words()[state], x);
-            assert_eq!(a.xor(b).words()[state], x ^ y);
-            assert_eq!(a.xor_word(y).words()[state], x ^ y);
-            assert_eq!(a.xor3(b, c).words()[state], x ^ y ^ z);
-            assert_eq!(a.chi(b, c).words()[state], x ^ (!y & z));
-            assert_eq!(a.rotate::<1, 63>().words()[state], x.rotate_left(1));
-            assert_eq!(a.rotate::<8, 56>().words()[state], x.rotate_left(8));
-            assert_eq!(a.rotate::<56, 8>().words()[state], x.rotate_left(56));
-            let clear = a.xor_word(x).clear_of(u64::MAX);
-            assert_eq!(clear >> state & 1, 1, "the word that became zero is seen");
-            assert_eq!(a.clear_of(x) >> state & 1, 0, "a word with bits of the mask is not clear");
+            let words = [word(0, state), word(1, state), word(2, state)];
+            check_operations(vectors, words, state);
         }
         check_rounds::<N, T>(cpu);
+    }
+
+    fn check_operations<const N: usize, T: Lanes<N>>([a, b, c]: [T; 3], words: [u64; 3], state: usize) {
+        assert_eq!(a.words()[state], words[0]);
+        assert_eq!(a.xor(b).words()[state], words[0] ^ words[1]);
+        assert_eq!(a.xor_word(words[1]).words()[state], words[0] ^ words[1]);
+        assert_eq!(a.xor3(b, c).words()[state], words[0] ^ words[1] ^ words[2]);
+        assert_eq!(a.chi(b, c).words()[state], words[0] ^ (!words[1] & words[2]));
+        assert_eq!(a.rotate::<1, 63>().words()[state], words[0].rotate_left(1));
+        assert_eq!(a.rotate::<8, 56>().words()[state], words[0].rotate_left(8));
+        assert_eq!(a.rotate::<56, 8>().words()[state], words[0].rotate_left(56));
+        let clear = a.xor_word(words[0]).clear_of(u64::MAX);
+        assert_eq!(clear >> state & 1, 1, "the word that became zero is seen");
+        assert_eq!(a.clear_of(words[0]) >> state & 1, 0, "a word with bits of the mask is not clear");
     }
 
     fn check_rounds<const N: usize, T: Lanes<N>>(cpu: T::Cpu) {

@@ -10,7 +10,6 @@ mod avx2;
 mod avx512;
 mod error;
 mod kernel;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
 mod message;
 #[cfg(target_arch = "aarch64")]
@@ -19,8 +18,8 @@ mod portable;
 #[cfg(feature = "python")]
 mod python;
 pub mod rate;
+mod scalar;
 pub mod search;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod walk;
 mod zeros;
 

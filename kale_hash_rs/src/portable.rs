@@ -1,10 +1,9 @@
-//! Keccak-256 in plain Rust: the oracle that every other kernel is tested against, and the kernel of last resort.
+//! Keccak-256 in plain Rust, step by step: the oracle, and what kernels compute once for many nonces.
 //!
 //! The steps and constants are those of FIPS 202, section 3; a state is an array of lanes in the order x + 5y.
 
-use crate::kernel::{Sink, Span};
+#[cfg(test)]
 use crate::message::Message;
-use crate::zeros::count_zeros;
 
 /// The lanes of a Keccak state.
 pub type State = [u64; 25];
@@ -72,7 +71,7 @@ pub fn rho_pi(state: State) -> State {
 }
 
 /// Chi: combines every lane with the two to its right, the only step that is not linear.
-#[inline]
+#[cfg(test)]
 fn chi(state: State) -> State {
     let mut combined = [0; 25];
     for y in 0..5 {
@@ -85,6 +84,7 @@ fn chi(state: State) -> State {
 }
 
 /// The permutation Keccak-f[1600].
+#[cfg(test)]
 pub(crate) fn permute(mut state: State) -> State {
     for constant in ROUND_CONSTANTS {
         state = chi(rho_pi(theta(state)));
@@ -94,23 +94,14 @@ pub(crate) fn permute(mut state: State) -> State {
 }
 
 /// The work hash of `nonce`.
-#[must_use]
-pub fn work_hash(message: &Message, nonce: u64) -> [u8; 32] {
+#[cfg(test)]
+fn work_hash(message: &Message, nonce: u64) -> [u8; 32] {
     let state = permute(message.state(nonce));
     let mut digest = [0; 32];
     for (bytes, lane) in digest.as_chunks_mut::<8>().0.iter_mut().zip(state) {
         *bytes = lane.to_le_bytes();
     }
     digest
-}
-
-/// Offers every nonce of `span` with enough zeros to `sink`.
-pub fn scan(message: &Message, span: Span, sink: &mut dyn Sink) {
-    for nonce in span.nonces() {
-        if count_zeros(&work_hash(message, nonce)) >= sink.zeros() {
-            sink.offer(nonce);
-        }
-    }
 }
 
 #[cfg(test)]
