@@ -19,6 +19,7 @@ BLOCKS ?= 3
 NEIGHBOURS ?= 20
 KEEP ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: help setup build demo test check deep bench wheel proto lock format clean
 
@@ -66,8 +67,8 @@ check: build | $(DENY) ## Lint, types, import rules, protocol, licences, SQL
 deep: build ## What takes long: miri, property tests with many more cases
 	scripts/deep.sh
 
-bench: build ## Measure the hash rate
-	$(PY) -m pooler bench
+bench: build ## Measure the nonce search against other implementations: BENCH_ARGS="--svg FILE"
+	PYTHONPATH=. $(PY) benches/hash_rate.py $(BENCH_ARGS)
 
 wheel: setup ## Build the wheel into dist/
 	rm -rf dist

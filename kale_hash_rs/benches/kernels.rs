@@ -1,34 +1,18 @@
-//! Hash rate of one thread: each kernel on whole granules, and the `sha3` crate as the yardstick.
+//! Hash rate of one thread: each kernel on whole granules, and the crates that people would use.
 
+#[path = "rates/contenders.rs"]
+mod contenders;
+
+use contenders::Contender;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kale_hash_rs::{GRANULE, Kernel, Message, Sink, Span};
-use std::hint::black_box;
-
-struct Nothing;
-
-impl Sink for Nothing {
-    fn zeros(&self) -> u32 {
-        64
-    }
-
-    fn offer(&mut self, nonce: u64) {
-        black_box(nonce);
-    }
-}
+use kale_hash_rs::GRANULE;
 
 fn hash_rate(criterion: &mut Criterion) {
-    let message = Message { block_index: 37, entropy: [0x5a; 32], farmer: [0xa5; 32] };
-    let span = Span::new(0, GRANULE);
     let mut group = criterion.benchmark_group("granule");
     group.throughput(Throughput::Elements(GRANULE));
-    for kernel in Kernel::available() {
-        group.bench_function(kernel.name(), |bencher| {
-            bencher.iter(|| kernel.scan(black_box(&message), span, &mut Nothing));
-        });
+    for contender in Contender::all() {
+        group.bench_function(contender.name(), |bencher| bencher.iter(|| contender.hash_granule()));
     }
-    group.bench_function("sha3", |bencher| {
-        bencher.iter(|| span.nonces().for_each(|nonce| _ = black_box(message.work_hash(nonce))));
-    });
     group.finish();
 }
 
