@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from backend.db import SqlStores
 from backend.domain.attempt import Attempt, AttemptKind, AttemptState
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.settlement import HarvestClosed, PlantFailed
 from backend.errors import StoreConflictError
+from backend.ports.stores import Stores
 from tests.fixtures.rows import Rows, confirmed, expired, failed, harvested, succeeded
 from tests.fixtures.stores import Query
 
@@ -24,7 +24,7 @@ def channels(rows: Rows, *, sequence: int | None = None, intent: UUID | None = N
     return rows.attempt(AttemptKind.CHANNELS, intent or uuid4(), MASTER, sequence=sequence)
 
 
-async def test_open_attempts_are_read_back_as_stored(stores: SqlStores, rows: Rows) -> None:
+async def test_open_attempts_are_read_back_as_stored(stores: Stores, rows: Rows) -> None:
     attempt = channels(rows)
     plain = replace(channels(rows), inner_hash=None, source=OTHER)
     await stores.attempts.store(attempt)
@@ -32,7 +32,7 @@ async def test_open_attempts_are_read_back_as_stored(stores: SqlStores, rows: Ro
     assert await stores.attempts.open() == [attempt, plain]
 
 
-async def test_ended_attempt_is_open_no_more(stores: SqlStores, rows: Rows, query: Query) -> None:
+async def test_ended_attempt_is_open_no_more(stores: Stores, rows: Rows, query: Query) -> None:
     attempt = channels(rows)
     await stores.attempts.store(attempt)
     await stores.attempts.settle([succeeded(attempt)])
@@ -42,9 +42,7 @@ async def test_ended_attempt_is_open_no_more(stores: SqlStores, rows: Rows, quer
 
 
 @pytest.mark.parametrize("later", [succeeded, failed, expired])
-async def test_first_end_stands(
-    stores: SqlStores, rows: Rows, query: Query, later: Callable[[Attempt], object]
-) -> None:
+async def test_first_end_stands(stores: Stores, rows: Rows, query: Query, later: Callable[[Attempt], object]) -> None:
     attempt = channels(rows)
     await stores.attempts.store(attempt)
     await stores.attempts.settle([failed(attempt)])
@@ -62,7 +60,7 @@ async def test_first_end_stands(
     ids=["second for the intent", "second for the source", "second with the hash"],
 )
 async def test_second_open_attempt_is_refused(
-    stores: SqlStores, rows: Rows, change: Callable[[Attempt, Attempt], Attempt]
+    stores: Stores, rows: Rows, change: Callable[[Attempt, Attempt], Attempt]
 ) -> None:
     attempt = channels(rows)
     await stores.attempts.store(attempt)
@@ -71,7 +69,7 @@ async def test_second_open_attempt_is_refused(
     assert await stores.attempts.open() == [attempt]
 
 
-async def test_succeeded_intent_and_sequence_number_succeed_once(stores: SqlStores, rows: Rows) -> None:
+async def test_succeeded_intent_and_sequence_number_succeed_once(stores: Stores, rows: Rows) -> None:
     attempt = channels(rows, sequence=5)
     await stores.attempts.store(attempt)
     await stores.attempts.settle([succeeded(attempt)])
@@ -84,7 +82,7 @@ async def test_succeeded_intent_and_sequence_number_succeed_once(stores: SqlStor
         await stores.attempts.store(channels(rows, sequence=5))
 
 
-async def test_expired_attempt_makes_way_for_another_with_its_sequence(stores: SqlStores, rows: Rows) -> None:
+async def test_expired_attempt_makes_way_for_another_with_its_sequence(stores: Stores, rows: Rows) -> None:
     attempt = channels(rows, sequence=5)
     await stores.attempts.store(attempt)
     await stores.attempts.settle([expired(attempt)])
@@ -93,7 +91,7 @@ async def test_expired_attempt_makes_way_for_another_with_its_sequence(stores: S
     assert await stores.attempts.open() == [again]
 
 
-async def test_expiry_before_the_last_ledger_is_refused(stores: SqlStores, rows: Rows) -> None:
+async def test_expiry_before_the_last_ledger_is_refused(stores: Stores, rows: Rows) -> None:
     attempt = channels(rows)
     await stores.attempts.store(attempt)
     with pytest.raises(StoreConflictError, match="attempts_expiry_proven"):
@@ -101,7 +99,7 @@ async def test_expiry_before_the_last_ledger_is_refused(stores: SqlStores, rows:
     assert await stores.attempts.open() == [attempt]
 
 
-async def test_settling_twice_books_once(stores: SqlStores, rows: Rows, query: Query) -> None:
+async def test_settling_twice_books_once(stores: Stores, rows: Rows, query: Query) -> None:
     (farmer,) = await rows.farmers(1)
     await rows.planted([farmer], 1)
     (pail,) = await stores.harvests.open_pails()
@@ -113,7 +111,7 @@ async def test_settling_twice_books_once(stores: SqlStores, rows: Rows, query: Q
     assert query("SELECT count(*) FROM block_events WHERE event_type = 'harvested'") == [(1,)]
 
 
-async def test_one_bad_settlement_undoes_all_of_them(stores: SqlStores, rows: Rows) -> None:
+async def test_one_bad_settlement_undoes_all_of_them(stores: Stores, rows: Rows) -> None:
     plants = [rows.plant(farmer, 1) for farmer in await rows.farmers(2)]
     attempts = await rows.request("r", plants, block_index=1)
     bad = replace(succeeded(attempts[1], [confirmed(plants[1])]), state=AttemptState.EXPIRED, result_ledger=1)
@@ -124,7 +122,7 @@ async def test_one_bad_settlement_undoes_all_of_them(stores: SqlStores, rows: Ro
     assert (await stores.plants.events("r", 0)).last_number == 0
 
 
-async def test_many_harvests_of_one_farmer_are_all_booked(stores: SqlStores, rows: Rows) -> None:
+async def test_many_harvests_of_one_farmer_are_all_booked(stores: Stores, rows: Rows) -> None:
     (farmer,) = await rows.farmers(1)
     for block in range(1, 4):
         await rows.planted([farmer], block)
@@ -133,7 +131,7 @@ async def test_many_harvests_of_one_farmer_are_all_booked(stores: SqlStores, row
     assert (await stores.farmers.get(farmer.farmer_id)).earned_stroops == 111
 
 
-async def test_rewards_add_up_when_settled_at_once_with_balances(stores: SqlStores, rows: Rows) -> None:
+async def test_rewards_add_up_when_settled_at_once_with_balances(stores: Stores, rows: Rows) -> None:
     made = await rows.farmers(10)
     await rows.planted(made, 1)
     await rows.planted(made, 2)
@@ -145,7 +143,7 @@ async def test_rewards_add_up_when_settled_at_once_with_balances(stores: SqlStor
     assert [(await stores.farmers.get(farmer.farmer_id)).earned_stroops for farmer in made] == [10] * 10
 
 
-async def test_effect_on_a_row_that_moved_on_is_passed_over(stores: SqlStores, rows: Rows, query: Query) -> None:
+async def test_effect_on_a_row_that_moved_on_is_passed_over(stores: Stores, rows: Rows, query: Query) -> None:
     (farmer,) = await rows.farmers(1)
     (plant,) = await rows.planted([farmer], 1)
     (pail,) = await stores.harvests.open_pails()
@@ -158,7 +156,7 @@ async def test_effect_on_a_row_that_moved_on_is_passed_over(stores: SqlStores, r
     assert events == [("plant_requested",), ("planted",), ("harvest_lost",)]
 
 
-async def test_settling_nothing_is_nothing(stores: SqlStores) -> None:
+async def test_settling_nothing_is_nothing(stores: Stores) -> None:
     await stores.attempts.settle([])
     await stores.attempts.apply([])
     assert await stores.attempts.open() == []

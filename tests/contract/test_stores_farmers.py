@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from backend.db import SqlStores
 from backend.db.migrations import SQL_DIRECTORY
 from backend.domain.attempt import AttemptKind
 from backend.domain.farmer import FarmerChange, FarmerState, NewFarmer
@@ -17,13 +16,14 @@ from backend.errors import (
     TransitionError,
     UnknownFarmerError,
 )
+from backend.ports.stores import Stores
 from tests.fixtures.rows import Rows, expired, harvested, new_key, succeeded
 from tests.fixtures.stores import Query
 
 MASTER = "GAA2M7F4E3C26N5Z2BMMVT5GQYHZ4E6KSGTYSLXKK4WO4IYPIOZUPYTR"
 
 
-async def test_created_farmer_is_onboarding_with_its_settings(stores: SqlStores) -> None:
+async def test_created_farmer_is_onboarding_with_its_settings(stores: Stores) -> None:
     key = new_key()
     farmer = await stores.farmers.create(NewFarmer(key, "r1", stake_basis_points=1234, harvest_after_blocks=3))
     assert (farmer.farmer_id, farmer.address, farmer.state) == (key.farmer_id, key.address, FarmerState.ONBOARDING)
@@ -34,33 +34,33 @@ async def test_created_farmer_is_onboarding_with_its_settings(stores: SqlStores)
     assert await stores.farmers.get(key.farmer_id) == farmer
 
 
-async def test_repeated_request_returns_the_first_farmer(stores: SqlStores, query: Query) -> None:
+async def test_repeated_request_returns_the_first_farmer(stores: Stores, query: Query) -> None:
     first = await stores.farmers.create(NewFarmer(new_key(), "r1"))
     again = await stores.farmers.create(NewFarmer(new_key(), "r1", stake_basis_points=1))
     assert again == first
     assert query("SELECT count(*) FROM farmers") == [(1,)]
 
 
-async def test_same_request_from_many_at_once_makes_one_farmer(stores: SqlStores) -> None:
+async def test_same_request_from_many_at_once_makes_one_farmer(stores: Stores) -> None:
     made = await asyncio.gather(*(stores.farmers.create(NewFarmer(new_key(), "r1")) for _ in range(8)))
     assert len({farmer.farmer_id for farmer in made}) == 1
 
 
-async def test_same_address_twice_is_a_conflict(stores: SqlStores) -> None:
+async def test_same_address_twice_is_a_conflict(stores: Stores) -> None:
     key = new_key()
     await stores.farmers.create(NewFarmer(key, "r1"))
     with pytest.raises(StoreConflictError):
         await stores.farmers.create(NewFarmer(key, "r2"))
 
 
-async def test_unknown_farmer_is_an_error(stores: SqlStores) -> None:
+async def test_unknown_farmer_is_an_error(stores: Stores) -> None:
     with pytest.raises(UnknownFarmerError):
         await stores.farmers.get(uuid4())
     with pytest.raises(UnknownFarmerError):
         await stores.farmers.update(uuid4(), FarmerChange(harvest_after_blocks=1))
 
 
-async def test_pages_cover_all_farmers_once_in_order(stores: SqlStores, rows: Rows) -> None:
+async def test_pages_cover_all_farmers_once_in_order(stores: Stores, rows: Rows) -> None:
     made = await rows.farmers(5)
     await rows.onboarding()
     seen: list[UUID] = []
@@ -72,7 +72,7 @@ async def test_pages_cover_all_farmers_once_in_order(stores: SqlStores, rows: Ro
     assert len(await stores.farmers.page(after=None, state=None, size=100)) == 6
 
 
-async def test_update_changes_only_what_is_given(stores: SqlStores, rows: Rows) -> None:
+async def test_update_changes_only_what_is_given(stores: Stores, rows: Rows) -> None:
     (farmer,) = await rows.farmers(1)
     changed = await stores.farmers.update(farmer.farmer_id, FarmerChange(stake_basis_points=5000))
     assert (changed.stake_basis_points, changed.harvest_after_blocks) == (5000, 5)
@@ -81,20 +81,20 @@ async def test_update_changes_only_what_is_given(stores: SqlStores, rows: Rows) 
     assert changed.updated_at > farmer.updated_at
 
 
-async def test_departed_farmer_can_no_longer_be_changed(stores: SqlStores, rows: Rows) -> None:
+async def test_departed_farmer_can_no_longer_be_changed(stores: Stores, rows: Rows) -> None:
     (farmer,) = await rows.farmers(1)
     await stores.farmers.update(farmer.farmer_id, FarmerChange(state=FarmerState.DEPARTED))
     with pytest.raises(FarmerDepartedError):
         await stores.farmers.update(farmer.farmer_id, FarmerChange(stake_basis_points=1))
 
 
-async def test_onboarding_farmer_is_not_activated_by_hand(stores: SqlStores, rows: Rows) -> None:
+async def test_onboarding_farmer_is_not_activated_by_hand(stores: Stores, rows: Rows) -> None:
     farmer = await rows.onboarding()
     with pytest.raises(TransitionError):
         await stores.farmers.update(farmer.farmer_id, FarmerChange(state=FarmerState.ACTIVE))
 
 
-async def test_sample_farmer_cannot_become_active(stores: SqlStores, query: Query) -> None:
+async def test_sample_farmer_cannot_become_active(stores: Stores, query: Query) -> None:
     query((SQL_DIRECTORY / "003_test_data.sql").read_text())
     sample = (await stores.farmers.page(after=None, state=None, size=1))[0]
     with pytest.raises(PreconditionError, match="sample data without a key"):
@@ -102,21 +102,21 @@ async def test_sample_farmer_cannot_become_active(stores: SqlStores, query: Quer
     assert await stores.farmers.addresses() == {}
 
 
-async def test_balances_are_stored_by_address(stores: SqlStores, rows: Rows) -> None:
+async def test_balances_are_stored_by_address(stores: Stores, rows: Rows) -> None:
     first, second = await rows.farmers(2)
     await stores.farmers.set_balances({first.address: 2**62, MASTER: 5})
     assert (await stores.farmers.get(first.farmer_id)).balance_stroops == 2**62
     assert await stores.farmers.get(second.farmer_id) == second
 
 
-async def test_addresses_are_those_of_existing_accounts(stores: SqlStores, rows: Rows) -> None:
+async def test_addresses_are_those_of_existing_accounts(stores: Stores, rows: Rows) -> None:
     made = await rows.farmers(2)
     await rows.onboarding()
     await stores.farmers.update(made[0].farmer_id, FarmerChange(state=FarmerState.INACTIVE))
     assert await stores.farmers.addresses() == {farmer.address: farmer.farmer_id for farmer in made}
 
 
-async def test_batch_takes_waiting_farmers_until_it_ends(stores: SqlStores, rows: Rows) -> None:
+async def test_batch_takes_waiting_farmers_until_it_ends(stores: Stores, rows: Rows) -> None:
     made = [await rows.onboarding() for _ in range(3)]
     waiting = await stores.farmers.awaiting(2)
     assert [key.farmer_id for key in waiting] == [farmer.farmer_id for farmer in made[:2]]
@@ -129,7 +129,7 @@ async def test_batch_takes_waiting_farmers_until_it_ends(stores: SqlStores, rows
     assert states == [FarmerState.ACTIVE, FarmerState.ACTIVE, FarmerState.ONBOARDING]
 
 
-async def test_released_batch_waits_again(stores: SqlStores, rows: Rows) -> None:
+async def test_released_batch_waits_again(stores: Stores, rows: Rows) -> None:
     farmer = await rows.onboarding()
     batch = uuid4()
     attempt = rows.attempt(AttemptKind.ONBOARDING, batch, MASTER)
@@ -140,7 +140,7 @@ async def test_released_batch_waits_again(stores: SqlStores, rows: Rows) -> None
     assert len(key.sealed_seed) == 65
 
 
-async def test_farmer_in_a_batch_joins_no_other_and_nothing_is_stored(stores: SqlStores, rows: Rows) -> None:
+async def test_farmer_in_a_batch_joins_no_other_and_nothing_is_stored(stores: Stores, rows: Rows) -> None:
     first, second = await rows.onboarding(), await rows.onboarding()
     batch = uuid4()
     attempt = rows.attempt(AttemptKind.ONBOARDING, batch, MASTER)
@@ -155,7 +155,7 @@ async def test_farmer_in_a_batch_joins_no_other_and_nothing_is_stored(stores: Sq
     assert await stores.attempts.open() == []
 
 
-async def test_farmer_departed_while_onboarding_stays_departed(stores: SqlStores, rows: Rows) -> None:
+async def test_farmer_departed_while_onboarding_stays_departed(stores: Stores, rows: Rows) -> None:
     farmer = await rows.onboarding()
     batch = uuid4()
     attempt = rows.attempt(AttemptKind.ONBOARDING, batch, MASTER)
@@ -165,7 +165,7 @@ async def test_farmer_departed_while_onboarding_stays_departed(stores: SqlStores
     assert (await stores.farmers.get(farmer.farmer_id)).state is FarmerState.DEPARTED
 
 
-async def test_sums_follow_the_farmers_pails(stores: SqlStores, rows: Rows) -> None:
+async def test_sums_follow_the_farmers_pails(stores: Stores, rows: Rows) -> None:
     (farmer,) = await rows.farmers(1)
     await rows.planted([farmer], 1, stake=5)
     await rows.planted([farmer], 2, stake=11)

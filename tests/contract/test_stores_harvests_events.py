@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-from backend.db import SqlStores
 from backend.domain.attempt import AttemptKind
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.settlement import HarvestClosed
 from backend.domain.work import WorkReport
-from backend.ports.stores import PoolCounts
+from backend.ports.stores import PoolCounts, Stores
 from tests.fixtures.rows import PLANT_LEDGER, POOLER, Rows, expired, harvested, succeeded
 from tests.fixtures.stores import Query
 
@@ -16,7 +15,7 @@ CHANNEL = "GAA2M7F4E3C26N5Z2BMMVT5GQYHZ4E6KSGTYSLXKK4WO4IYPIOZUPYTR"
 TAKEN = Failure(FailureReason.CONTRACT_REFUSED, "someone else harvested the pail")
 
 
-async def test_confirmed_plant_opens_its_pail(stores: SqlStores, rows: Rows) -> None:
+async def test_confirmed_plant_opens_its_pail(stores: Stores, rows: Rows) -> None:
     (farmer,) = await rows.farmers(1)
     await rows.planted([farmer], BLOCK, stake=9)
     (pail,) = await stores.harvests.open_pails()
@@ -25,7 +24,7 @@ async def test_confirmed_plant_opens_its_pail(stores: SqlStores, rows: Rows) -> 
     assert pail.harvest_after_blocks == 5
 
 
-async def test_pail_being_harvested_is_not_open_until_the_attempt_expires(stores: SqlStores, rows: Rows) -> None:
+async def test_pail_being_harvested_is_not_open_until_the_attempt_expires(stores: Stores, rows: Rows) -> None:
     first, second = await rows.farmers(2)
     await rows.planted([first, second], BLOCK)
     pails = {pail.farmer_id: pail for pail in await stores.harvests.open_pails()}
@@ -36,7 +35,7 @@ async def test_pail_being_harvested_is_not_open_until_the_attempt_expires(stores
     assert len(await stores.harvests.open_pails()) == 2
 
 
-async def test_harvest_is_confirmed_with_its_reward(stores: SqlStores, rows: Rows, query: Query) -> None:
+async def test_harvest_is_confirmed_with_its_reward(stores: Stores, rows: Rows, query: Query) -> None:
     farmers = await rows.farmers(1)
     await rows.planted(farmers, BLOCK)
     (pail,) = await stores.harvests.open_pails()
@@ -49,7 +48,7 @@ async def test_harvest_is_confirmed_with_its_reward(stores: SqlStores, rows: Row
 
 
 async def test_lost_pail_counts_as_lost_stake_and_a_taken_one_does_not(
-    stores: SqlStores, rows: Rows, query: Query
+    stores: Stores, rows: Rows, query: Query
 ) -> None:
     farmers = await rows.farmers(2)
     await rows.planted(farmers, BLOCK, stake=9)
@@ -64,7 +63,7 @@ async def test_lost_pail_counts_as_lost_stake_and_a_taken_one_does_not(
     assert events == {("harvest_lost", lost.farmer_id), ("harvest_taken", taken.farmer_id)}
 
 
-async def test_lives_are_kept_while_pending(stores: SqlStores, rows: Rows) -> None:
+async def test_lives_are_kept_while_pending(stores: Stores, rows: Rows) -> None:
     await rows.planted(await rows.farmers(2), BLOCK)
     first, second = await stores.harvests.open_pails()
     await stores.attempts.apply([harvested(second.harvest_id, 1)])
@@ -72,7 +71,7 @@ async def test_lives_are_kept_while_pending(stores: SqlStores, rows: Rows) -> No
     assert await stores.harvests.open_pails() == [replace(first, live_until=900)]
 
 
-async def test_block_is_detected_once_by_each_pooler(stores: SqlStores, query: Query) -> None:
+async def test_block_is_detected_once_by_each_pooler(stores: Stores, query: Query) -> None:
     assert await stores.events.record_block(BLOCK, POOLER, opened_at=1_700_000_000, ledger=100)
     assert not await stores.events.record_block(BLOCK, POOLER, opened_at=1_700_000_001, ledger=101)
     assert await stores.events.record_block(BLOCK, "other", opened_at=1_700_000_000, ledger=100)
@@ -82,7 +81,7 @@ async def test_block_is_detected_once_by_each_pooler(stores: SqlStores, query: Q
     ]
 
 
-async def test_counts_are_sums_over_the_rows(stores: SqlStores, rows: Rows) -> None:
+async def test_counts_are_sums_over_the_rows(stores: Stores, rows: Rows) -> None:
     farmers = await rows.farmers(4)
     await rows.planted(farmers[:3], BLOCK)
     await rows.request("r", [rows.plant(farmers[3], BLOCK)], block_index=BLOCK)

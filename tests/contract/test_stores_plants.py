@@ -7,13 +7,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from backend.db import SqlStores
 from backend.domain.attempt import AttemptKind
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import FarmerChange, FarmerState
 from backend.domain.plant import Plant, PlantRequest, PlantState
 from backend.domain.settlement import PlantFailed
 from backend.errors import StoreConflictError
+from backend.ports.stores import Stores
 from tests.fixtures.rows import POOLER, Rows, confirmed, expired, failed, succeeded
 from tests.fixtures.stores import Query
 
@@ -25,24 +25,24 @@ def failure(plant: Plant) -> PlantFailed:
     return PlantFailed(plant.plant_id, LOW)
 
 
-async def numbers(stores: SqlStores, request_id: str) -> list[int]:
+async def numbers(stores: Stores, request_id: str) -> list[int]:
     return [event.number for event in (await stores.plants.events(request_id, 0)).events]
 
 
-async def test_request_is_stored_as_asked(stores: SqlStores) -> None:
+async def test_request_is_stored_as_asked(stores: Stores) -> None:
     request = PlantRequest("r", POOLER, BLOCK, 25)
     await stores.plants.begin(request, earlier=(), plants=(), attempts=())
     assert await stores.plants.request("r") == request
     assert await stores.plants.request("other") is None
 
 
-async def test_request_without_plants_is_complete(stores: SqlStores, rows: Rows) -> None:
+async def test_request_without_plants_is_complete(stores: Stores, rows: Rows) -> None:
     await rows.request("r", [], block_index=BLOCK)
     page = await stores.plants.events("r", 0)
     assert (page.complete, page.events, page.last_number) == (True, [], 0)
 
 
-async def test_candidates_are_active_unplanted_and_idle(stores: SqlStores, rows: Rows) -> None:
+async def test_candidates_are_active_unplanted_and_idle(stores: Stores, rows: Rows) -> None:
     idle, planted, busy, resting = await rows.farmers(4)
     await rows.onboarding()
     await rows.planted([planted], BLOCK)
@@ -55,7 +55,7 @@ async def test_candidates_are_active_unplanted_and_idle(stores: SqlStores, rows:
     assert candidate.key.address == idle.address
 
 
-async def test_candidates_come_longest_unplanted_first(stores: SqlStores, rows: Rows) -> None:
+async def test_candidates_come_longest_unplanted_first(stores: Stores, rows: Rows) -> None:
     first, second, third, never = await rows.farmers(4)
     for block, farmer in ((3, second), (5, first), (4, third)):
         await rows.planted([farmer], block)
@@ -69,7 +69,7 @@ async def test_candidates_come_longest_unplanted_first(stores: SqlStores, rows: 
     assert [candidate.key.address for candidate in await stores.plants.candidates(BLOCK, 1)] == [never.address]
 
 
-async def test_25_farmers_at_10_a_block_are_all_planted_within_3_blocks(stores: SqlStores, rows: Rows) -> None:
+async def test_25_farmers_at_10_a_block_are_all_planted_within_3_blocks(stores: Stores, rows: Rows) -> None:
     made = {farmer.farmer_id: farmer for farmer in await rows.farmers(25)}
     planted = set()
     for block in (1, 2, 3):
@@ -79,7 +79,7 @@ async def test_25_farmers_at_10_a_block_are_all_planted_within_3_blocks(stores: 
     assert planted == set(made)
 
 
-async def test_events_are_numbered_in_the_order_plants_become_final(stores: SqlStores, rows: Rows) -> None:
+async def test_events_are_numbered_in_the_order_plants_become_final(stores: Stores, rows: Rows) -> None:
     plants = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(3)]
     attempts = await rows.request("r", plants, block_index=BLOCK)
     assert await numbers(stores, "r") == []
@@ -97,7 +97,7 @@ async def test_events_are_numbered_in_the_order_plants_become_final(stores: SqlS
     assert (page.complete, page.planted, page.failed, page.last_number) == (True, 2, 1, 3)
 
 
-async def test_event_tells_how_the_plant_ended(stores: SqlStores, rows: Rows) -> None:
+async def test_event_tells_how_the_plant_ended(stores: Stores, rows: Rows) -> None:
     good, bad = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(2)]
     attempts = await rows.request("r", [good, bad], block_index=BLOCK)
     await stores.attempts.settle(
@@ -110,7 +110,7 @@ async def test_event_tells_how_the_plant_ended(stores: SqlStores, rows: Rows) ->
     assert second.plant == replace(bad, state=PlantState.FAILED, failure=LOW)
 
 
-async def test_plant_that_failed_from_the_start_is_numbered_at_once(stores: SqlStores, rows: Rows) -> None:
+async def test_plant_that_failed_from_the_start_is_numbered_at_once(stores: Stores, rows: Rows) -> None:
     good, bad = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(2)]
     await rows.request("r", [good, replace(bad, state=PlantState.FAILED, failure=LOW)], block_index=BLOCK)
     page = await stores.plants.events("r", 0)
@@ -118,7 +118,7 @@ async def test_plant_that_failed_from_the_start_is_numbered_at_once(stores: SqlS
     assert not page.complete
 
 
-async def test_later_request_counts_the_poolers_earlier_plants(stores: SqlStores, rows: Rows) -> None:
+async def test_later_request_counts_the_poolers_earlier_plants(stores: Stores, rows: Rows) -> None:
     first, second, third = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(3)]
     attempts = await rows.request("r1", [first, second], block_index=BLOCK)
     await stores.attempts.settle([succeeded(attempts[0], [confirmed(first)])])
@@ -131,7 +131,7 @@ async def test_later_request_counts_the_poolers_earlier_plants(stores: SqlStores
     assert await numbers(stores, "r2") == [1, 2]
 
 
-async def test_plants_of_leaves_out_failed_ones_and_other_poolers(stores: SqlStores, rows: Rows) -> None:
+async def test_plants_of_leaves_out_failed_ones_and_other_poolers(stores: Stores, rows: Rows) -> None:
     mine, lost, theirs = await rows.farmers(3)
     plants = [rows.plant(mine, BLOCK), rows.plant(lost, BLOCK)]
     attempts = await rows.request("r1", plants, block_index=BLOCK)
@@ -157,7 +157,7 @@ async def test_repeated_request_or_plant_stores_nothing(rows: Rows, query: Query
     assert query(counts) == before
 
 
-async def test_numbers_have_no_gaps_when_many_settle_at_once(stores: SqlStores, rows: Rows) -> None:
+async def test_numbers_have_no_gaps_when_many_settle_at_once(stores: Stores, rows: Rows) -> None:
     plants = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(40)]
     attempts = await rows.request("r1", plants, block_index=BLOCK)
     await rows.request("r2", [], block_index=BLOCK, earlier=[plant.plant_id for plant in plants])
@@ -173,7 +173,7 @@ async def test_numbers_have_no_gaps_when_many_settle_at_once(stores: SqlStores, 
 
 
 async def test_plant_that_ends_while_a_later_request_begins_is_numbered_in_it(
-    rows: Rows, stores: SqlStores, database_url: str, query: Query
+    rows: Rows, stores: Stores, database_url: str, query: Query
 ) -> None:
     (plant,) = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(1)]
     await rows.request("r1", [plant], block_index=BLOCK)
@@ -190,7 +190,7 @@ async def test_plant_that_ends_while_a_later_request_begins_is_numbered_in_it(
     assert (page.complete, page.failed) == (True, 1)
 
 
-async def test_unsent_plants_know_their_attempts(stores: SqlStores, rows: Rows) -> None:
+async def test_unsent_plants_know_their_attempts(stores: Stores, rows: Rows) -> None:
     sent, lapsed, never = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(3)]
     attempts = await rows.request("r", [sent, lapsed], block_index=BLOCK)
     await stores.plants.begin(PlantRequest("r2", POOLER, BLOCK, 0), earlier=(), plants=[never], attempts=())
@@ -205,7 +205,7 @@ async def test_unsent_plants_know_their_attempts(stores: SqlStores, rows: Rows) 
     assert [unsent.plant.plant_id for unsent in await stores.plants.unsent()] == [never.plant_id]
 
 
-async def test_adopted_pail_becomes_a_plant_with_its_harvest(stores: SqlStores, rows: Rows) -> None:
+async def test_adopted_pail_becomes_a_plant_with_its_harvest(stores: Stores, rows: Rows) -> None:
     (farmer,) = await rows.farmers(1)
     found = replace(rows.plant(farmer, BLOCK, pooler="recovered"), state=PlantState.CONFIRMED, ledger=77)
     assert await stores.plants.adopt([found], {(farmer.address, BLOCK): 900}) == 1
@@ -216,7 +216,7 @@ async def test_adopted_pail_becomes_a_plant_with_its_harvest(stores: SqlStores, 
     assert (await stores.farmers.get(farmer.farmer_id)).last_planted_block == BLOCK
 
 
-async def test_pail_of_a_failed_plant_gets_its_harvest_only(stores: SqlStores, rows: Rows) -> None:
+async def test_pail_of_a_failed_plant_gets_its_harvest_only(stores: Stores, rows: Rows) -> None:
     (farmer,) = await rows.farmers(1)
     plant = rows.plant(farmer, BLOCK)
     (attempt,) = await rows.request("r", [plant], block_index=BLOCK)
@@ -228,7 +228,7 @@ async def test_pail_of_a_failed_plant_gets_its_harvest_only(stores: SqlStores, r
     assert await stores.plants.plants_of(BLOCK, POOLER) == []
 
 
-async def test_requests_and_ends_are_in_the_audit_trail(stores: SqlStores, rows: Rows, query: Query) -> None:
+async def test_requests_and_ends_are_in_the_audit_trail(stores: Stores, rows: Rows, query: Query) -> None:
     good, bad = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(2)]
     attempts = await rows.request("r", [good, bad], block_index=BLOCK)
     await stores.attempts.settle([succeeded(attempts[0], [confirmed(good)])])

@@ -6,14 +6,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from backend.db import SqlStores
 from backend.domain.attempt import AttemptKind
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import Farmer
 from backend.domain.settlement import WorkSettled
 from backend.domain.work import WorkReport, WorkState
 from backend.errors import StoreConflictError, UnknownFarmerError
-from backend.ports.stores import BackstopWork
+from backend.ports.stores import BackstopWork, Stores
 from tests.fixtures.rows import POOLER, Rows, expired, failed, succeeded
 from tests.fixtures.stores import Query
 
@@ -45,7 +44,7 @@ async def farmer(rows: Rows) -> Farmer:
     return made
 
 
-async def test_address_is_known_of_planted_farmers_only(stores: SqlStores, rows: Rows, farmer: Farmer) -> None:
+async def test_address_is_known_of_planted_farmers_only(stores: Stores, rows: Rows, farmer: Farmer) -> None:
     (other,) = await rows.farmers(1)
     assert await stores.works.planted_address(BLOCK, farmer.farmer_id) == farmer.address
     assert await stores.works.planted_address(BLOCK + 1, farmer.farmer_id) is None
@@ -54,7 +53,7 @@ async def test_address_is_known_of_planted_farmers_only(stores: SqlStores, rows:
         await stores.works.planted_address(BLOCK, uuid4())
 
 
-async def test_report_is_stored_whole(stores: SqlStores, farmer: Farmer, query: Query) -> None:
+async def test_report_is_stored_whole(stores: Stores, farmer: Farmer, query: Query) -> None:
     assert await stores.works.record(report(farmer))
     columns = query("SELECT wallet_address, work_hash, nonce, zeros, gap, transaction_hash, status FROM work_results")
     assert columns == [(farmer.address, HASH.hex(), 2**64 - 1, 5, 12, "ab" * 32, "success")]
@@ -62,35 +61,33 @@ async def test_report_is_stored_whole(stores: SqlStores, farmer: Farmer, query: 
     assert event == ("work_complete", str(2**64 - 1))
 
 
-async def test_same_report_twice_is_a_duplicate(stores: SqlStores, farmer: Farmer, query: Query) -> None:
+async def test_same_report_twice_is_a_duplicate(stores: Stores, farmer: Farmer, query: Query) -> None:
     assert await stores.works.record(report(farmer))
     assert not await stores.works.record(report(farmer, zeros=9))
     assert query(STATES) == [("success", 5, "w1")]
     assert query("SELECT count(*) FROM block_events WHERE event_type = 'work_complete'") == [(1,)]
 
 
-async def test_same_report_many_times_at_once_is_stored_once(stores: SqlStores, farmer: Farmer) -> None:
+async def test_same_report_many_times_at_once_is_stored_once(stores: Stores, farmer: Farmer) -> None:
     stored = await asyncio.gather(*(stores.works.record(report(farmer)) for _ in range(8)))
     assert sorted(stored) == [False] * 7 + [True]
 
 
-async def test_different_reports_at_once_leave_the_best(stores: SqlStores, farmer: Farmer, query: Query) -> None:
+async def test_different_reports_at_once_leave_the_best(stores: Stores, farmer: Farmer, query: Query) -> None:
     await asyncio.gather(*(stores.works.record(report(farmer, f"w{zeros}", zeros=zeros)) for zeros in range(1, 9)))
     assert query(STATES) == [("success", 8, "w8")]
 
 
 @pytest.mark.parametrize(("zeros", "stored"), [(4, False), (5, False), (6, True)])
 async def test_success_is_replaced_by_more_zeros_only(
-    stores: SqlStores, farmer: Farmer, query: Query, zeros: int, stored: bool
+    stores: Stores, farmer: Farmer, query: Query, zeros: int, stored: bool
 ) -> None:
     await stores.works.record(report(farmer))
     assert await stores.works.record(report(farmer, "w2", zeros=zeros)) is stored
     assert query(STATES) == [("success", zeros, "w2") if stored else ("success", 5, "w1")]
 
 
-async def test_failure_gives_way_to_success_but_not_the_other_way(
-    stores: SqlStores, farmer: Farmer, query: Query
-) -> None:
+async def test_failure_gives_way_to_success_but_not_the_other_way(stores: Stores, farmer: Farmer, query: Query) -> None:
     assert await stores.works.record(failure(farmer, "w1", FailureReason.TIMEOUT))
     assert query(STATES) == [("timeout", None, "w1")]
     assert await stores.works.record(report(farmer, "w2"))
@@ -100,18 +97,18 @@ async def test_failure_gives_way_to_success_but_not_the_other_way(
     assert kinds == [("work_failed",), ("work_complete",)]
 
 
-async def test_report_for_an_unknown_farmer_is_an_error(stores: SqlStores, farmer: Farmer) -> None:
+async def test_report_for_an_unknown_farmer_is_an_error(stores: Stores, farmer: Farmer) -> None:
     with pytest.raises(UnknownFarmerError):
         await stores.works.record(report(replace(farmer, farmer_id=uuid4())))
 
 
-async def test_poolers_have_a_result_each(stores: SqlStores, farmer: Farmer, query: Query) -> None:
+async def test_poolers_have_a_result_each(stores: Stores, farmer: Farmer, query: Query) -> None:
     await stores.works.record(report(farmer))
     await stores.works.record(replace(report(farmer, "w2"), pooler_id="other"))
     assert query("SELECT count(*) FROM work_results") == [(2,)]
 
 
-async def test_report_without_nonce_waits_to_be_settled(stores: SqlStores, farmer: Farmer, query: Query) -> None:
+async def test_report_without_nonce_waits_to_be_settled(stores: Stores, farmer: Farmer, query: Query) -> None:
     await stores.works.record(report(farmer, nonce=None))
     (waiting,) = await stores.works.unverified()
     assert (waiting.address, waiting.block_index, waiting.work_hash) == (farmer.address, BLOCK, HASH)
@@ -121,7 +118,7 @@ async def test_report_without_nonce_waits_to_be_settled(stores: SqlStores, farme
 
 
 async def test_unworked_plants_are_those_the_backend_has_no_work_for(
-    stores: SqlStores, rows: Rows, farmer: Farmer
+    stores: Stores, rows: Rows, farmer: Farmer
 ) -> None:
     (unplanted,) = await rows.farmers(1)
     await rows.request("r", [rows.plant(unplanted, BLOCK)], block_index=BLOCK)
@@ -135,9 +132,7 @@ async def test_unworked_plants_are_those_the_backend_has_no_work_for(
     assert len(await stores.works.unworked(BLOCK)) == 1
 
 
-async def test_backstop_is_begun_again_in_its_own_row(
-    stores: SqlStores, rows: Rows, farmer: Farmer, query: Query
-) -> None:
+async def test_backstop_is_begun_again_in_its_own_row(stores: Stores, rows: Rows, farmer: Farmer, query: Query) -> None:
     work = backstop(rows, farmer)
     await stores.works.begin([work])
     assert await stores.works.backstop_ids(BLOCK) == {farmer.farmer_id: work.work_id}
@@ -155,7 +150,7 @@ async def test_backstop_is_begun_again_in_its_own_row(
 
 @pytest.mark.parametrize("same_row", [True, False])
 async def test_backstop_that_succeeded_is_not_begun_again(
-    stores: SqlStores, rows: Rows, farmer: Farmer, same_row: bool
+    stores: Stores, rows: Rows, farmer: Farmer, same_row: bool
 ) -> None:
     work = backstop(rows, farmer)
     await stores.works.begin([work])
@@ -166,7 +161,7 @@ async def test_backstop_that_succeeded_is_not_begun_again(
 
 
 async def test_a_poolers_success_outlives_the_backstop(
-    stores: SqlStores, rows: Rows, farmer: Farmer, query: Query
+    stores: Stores, rows: Rows, farmer: Farmer, query: Query
 ) -> None:
     await stores.works.record(report(farmer))
     await stores.works.begin([backstop(rows, farmer)])

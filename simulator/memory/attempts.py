@@ -1,0 +1,123 @@
+"""Attempts in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from backend.domain.attempt import TRANSITIONS, Attempt, AttemptState
+from backend.domain.settlement import Effect, Settlement
+from backend.domain.transitions import check_transition
+from backend.errors import LeaseLostError, StoreConflictError
+from simulator.memory.effects import apply_effects
+from simulator.memory.session import Session
+from simulator.memory.tables import AttemptRow, Tables
+
+
+def insert_attempts(tables: Tables, attempts: Sequence[Attempt], *, fence: int) -> None:
+    """Stores attempts under the rules of the table: a fence, one open for an intent and a source, a sequence used once.
+
+    Raises:
+        LeaseLostError: a newer backend has the lease.
+        StoreConflictError: another rule refuses one.
+    """
+    if attempts and (fence != tables.lease.fence or fence == 0):
+        raise LeaseLostError(f"the lease is held by {tables.lease.holder} with fence {tables.lease.fence}")
+    for attempt in attempts:
+        _check_unique(tables, attempt)
+        tables.attempts.put(attempt.hash, AttemptRow(tables.next_number(), attempt, fence))
+        tables.sequences.put((attempt.source, attempt.sequence), attempt.hash)
+        intent = (attempt.kind, attempt.intent_id)
+        tables.intents.put(intent, (*(tables.intents.get(intent) or ()), attempt.hash))
+
+
+def attempts_of(tables: Tables, kind: str, intent_id: object) -> list[AttemptRow]:
+    """The attempts of an intent, oldest first."""
+    hashes = tables.intents.get((kind, intent_id)) or ()
+    return [row for row in map(tables.attempts.get, hashes) if row is not None]
+
+
+def has_live_attempt(tables: Tables, kind: str, intent_id: object) -> bool:
+    """Whether an intent has an open or succeeded attempt."""
+    return any(row.state in (AttemptState.OPEN, AttemptState.SUCCEEDED) for row in attempts_of(tables, kind, intent_id))
+
+
+def open_sources(tables: Tables) -> set[str]:
+    """The accounts with an open attempt."""
+    return {row.attempt.source for row in tables.attempts.having(AttemptState.OPEN)}
+
+
+def _check_unique(tables: Tables, attempt: Attempt) -> None:
+    if tables.attempts.get(attempt.hash) is not None:
+        raise StoreConflictError("the database refused a row by its rule attempts_pkey")
+    for row in tables.attempts.having(AttemptState.OPEN):
+        other = row.attempt
+        if other.source == attempt.source:
+            raise StoreConflictError("the database refused a row by its rule idx_attempts_open_source")
+        if (other.kind, other.intent_id) == (attempt.kind, attempt.intent_id):
+            raise StoreConflictError("the database refused a row by its rule idx_attempts_open_intent")
+    live = tables.sequences.get((attempt.source, attempt.sequence))
+    if live is not None and _is_live(tables, live):
+        raise StoreConflictError("the database refused a row by its rule idx_attempts_live_sequence")
+
+
+def _is_live(tables: Tables, attempt_hash: bytes) -> bool:
+    row = tables.attempts.get(attempt_hash)
+    return row is not None and row.state in (AttemptState.OPEN, AttemptState.SUCCEEDED)
+
+
+class MemoryAttemptStore:
+    """See backend.ports.stores.AttemptStore."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def open(self) -> list[Attempt]:
+        """Every open attempt."""
+        async with self._session.transaction() as tables:
+            rows = sorted(tables.attempts.having(AttemptState.OPEN), key=lambda row: (row.number, row.attempt.hash))
+            return [row.attempt for row in rows]
+
+    async def store(self, attempt: Attempt) -> None:
+        """Stores an attempt that belongs to no row (kind CHANNELS)."""
+        async with self._session.transaction() as tables:
+            insert_attempts(tables, [attempt], fence=self._session.fence)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Ends attempts and applies their effects, all or nothing; an attempt already ended is passed over."""
+        if not settlements:
+            return
+        async with self._session.transaction() as tables:
+            effects: list[Effect] = []
+            for settlement in settlements:
+                row = tables.attempts.get(settlement.attempt_hash)
+                if row is None or row.state is not AttemptState.OPEN:
+                    continue
+                tables.attempts.put(settlement.attempt_hash, _ended(tables, row, settlement))
+                effects += settlement.effects
+            apply_effects(tables, effects)
+
+    async def apply(self, effects: Sequence[Effect]) -> None:
+        """Applies effects that no attempt brought about; one whose row has moved on is passed over."""
+        async with self._session.transaction() as tables:
+            apply_effects(tables, effects)
+
+
+def _ended(tables: Tables, row: AttemptRow, settlement: Settlement) -> AttemptRow:
+    check_transition(TRANSITIONS, row.state, settlement.state)
+    attempt = row.attempt
+    if settlement.state is AttemptState.EXPIRED and settlement.result_ledger < attempt.max_ledger:
+        raise StoreConflictError("the database refused a row by its rule attempts_expiry_proven")
+    if settlement.state is AttemptState.SUCCEEDED:
+        done = any(
+            other.state is AttemptState.SUCCEEDED for other in attempts_of(tables, attempt.kind, attempt.intent_id)
+        )
+        if done:
+            raise StoreConflictError("the database refused a row by its rule idx_attempts_succeeded_intent")
+    return replace(
+        row,
+        state=settlement.state,
+        result_code=settlement.result_code,
+        result_ledger=settlement.result_ledger,
+        fee_charged=settlement.fee_charged,
+    )

@@ -1,0 +1,185 @@
+"""Effects on rows in memory: only rows in their first state move, so that a repeat changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid5
+
+from backend.domain.failure import Failure
+from backend.domain.farmer import FarmerState
+from backend.domain.harvest import HarvestState
+from backend.domain.plant import Plant, PlantState
+from backend.domain.settlement import (
+    BatchReleased,
+    Effect,
+    FarmersOnboarded,
+    HarvestClosed,
+    HarvestConfirmed,
+    PlantConfirmed,
+    PlantFailed,
+    WorkSettled,
+)
+from backend.domain.work import WorkState
+from simulator.memory.tables import EventRow, HarvestRow, PlantRow, Tables, WorkRow
+
+
+def apply_effects(tables: Tables, effects: Sequence[Effect]) -> None:
+    """Applies effects; one whose row has moved on already is passed over."""
+    final = [effect.plant_id for effect in effects if isinstance(effect, PlantConfirmed | PlantFailed)]
+    moved = [plant_id for plant_id in final if _is_pending(tables, plant_id)]
+    for effect in effects:
+        _APPLY[type(effect)](tables, effect)
+    number_plants(tables, moved)
+    record_plants(tables, moved)
+
+
+def open_harvest(tables: Tables, plant: Plant, *, live_until: int | None = None) -> bool:
+    """Stores the pending harvest of a confirmed plant unless there is one, and marks its farmer as planted."""
+    farmer = tables.farmers.get(plant.farmer_id)
+    assert farmer is not None
+    assert plant.ledger is not None
+    if farmer.last_planted_block is None or farmer.last_planted_block < plant.block_index:
+        tables.farmers.put(plant.farmer_id, replace(farmer, last_planted_block=plant.block_index))
+    key = (plant.block_index, plant.farmer_id)
+    if tables.harvested.get(key) is not None:
+        return False
+    harvest_id = uuid5(plant.farmer_id, f"harvest {plant.block_index}")
+    tables.harvested.put(key, harvest_id)
+    row = HarvestRow(
+        number=tables.next_number(),
+        harvest_id=harvest_id,
+        block_index=plant.block_index,
+        farmer_id=plant.farmer_id,
+        address=plant.address,
+        stake=plant.stake_stroops,
+        planted_ledger=plant.ledger,
+        live_until=live_until,
+    )
+    tables.harvests.put(harvest_id, row)
+    return True
+
+
+def number_plants(tables: Tables, plant_ids: Sequence[UUID]) -> None:
+    """Gives final plants the next numbers of the requests that count them, in the order given."""
+    for plant_id in plant_ids:
+        for request_id in tables.asked.get(plant_id) or ():
+            answers = tables.answers.get(request_id) or []
+            number = 1 + max((number or 0 for _, number in answers), default=0)
+            numbered = [(plant, number if plant == plant_id and old is None else old) for plant, old in answers]
+            tables.answers.put(request_id, numbered)
+
+
+def record_plants(tables: Tables, plant_ids: Sequence[UUID]) -> None:
+    """Records planted or plant_failed of final plants."""
+    for plant_id in plant_ids:
+        row = tables.plants.get(plant_id)
+        assert row is not None
+        plant = row.plant
+        kind = "planted" if plant.state is PlantState.CONFIRMED else "plant_failed"
+        data = {"plant_id": str(plant_id), "stake_amount": plant.stake_stroops, **_why(plant.failure)}
+        tables.events.append(EventRow(plant.block_index, kind, plant.farmer_id, plant.pooler_id, data))
+
+
+def record_work(tables: Tables, row: WorkRow) -> None:
+    """Records work_complete or work_failed."""
+    kind = "work_failed" if row.state in (WorkState.FAILED, WorkState.TIMEOUT) else "work_complete"
+    data = {"work_id": str(row.work_id), "status": row.state.value, "nonce": row.nonce, **_why(row.failure)}
+    tables.events.append(EventRow(row.block_index, kind, row.farmer_id, row.pooler_id, data))
+
+
+def _is_pending(tables: Tables, plant_id: UUID) -> bool:
+    row = tables.plants.get(plant_id)
+    return row is not None and row.plant.state is PlantState.PENDING
+
+
+def _confirm_plant(tables: Tables, effect: PlantConfirmed) -> None:
+    row = tables.plants.get(effect.plant_id)
+    if row is not None and row.plant.state is PlantState.PENDING:
+        plant = replace(
+            row.plant, state=PlantState.CONFIRMED, ledger=effect.ledger, transaction_hash=effect.transaction_hash
+        )
+        tables.plants.put(effect.plant_id, PlantRow(row.number, plant))
+        open_harvest(tables, plant)
+
+
+def _fail_plant(tables: Tables, effect: PlantFailed) -> None:
+    row = tables.plants.get(effect.plant_id)
+    if row is not None and row.plant.state is PlantState.PENDING:
+        plant = replace(row.plant, state=PlantState.FAILED, failure=effect.failure)
+        tables.plants.put(effect.plant_id, PlantRow(row.number, plant))
+
+
+def _settle_work(tables: Tables, effect: WorkSettled) -> None:
+    row = tables.works.get(effect.work_id)
+    if row is None or row.state not in (WorkState.PENDING, WorkState.UNVERIFIED):
+        return
+    known = {
+        name: getattr(effect, name)
+        for name in ("zeros", "gap", "transaction_hash", "ledger")
+        if getattr(effect, name) is not None
+    }
+    settled = replace(row, state=effect.state, failure=effect.failure, **known)
+    tables.works.put(effect.work_id, settled)
+    record_work(tables, settled)
+
+
+def _confirm_harvest(tables: Tables, effect: HarvestConfirmed) -> None:
+    row = tables.harvests.get(effect.harvest_id)
+    if row is None or row.state is not HarvestState.PENDING:
+        return
+    farmer = tables.farmers.get(row.farmer_id)
+    assert farmer is not None
+    tables.farmers.put(row.farmer_id, replace(farmer, earned=farmer.earned + effect.reward_stroops))
+    ended = replace(
+        row,
+        state=HarvestState.CONFIRMED,
+        reward=effect.reward_stroops,
+        ledger=effect.ledger,
+        transaction_hash=effect.transaction_hash,
+    )
+    _end_harvest(tables, ended, "harvested")
+
+
+def _close_harvest(tables: Tables, effect: HarvestClosed) -> None:
+    row = tables.harvests.get(effect.harvest_id)
+    if row is None or row.state is not HarvestState.PENDING:
+        return
+    state = HarvestState.LOST if effect.lost else HarvestState.FAILED
+    _end_harvest(
+        tables, replace(row, state=state, failure=effect.failure), "harvest_lost" if effect.lost else "harvest_taken"
+    )
+
+
+def _end_harvest(tables: Tables, row: HarvestRow, kind: str) -> None:
+    tables.harvests.put(row.harvest_id, row)
+    data = {"harvest_id": str(row.harvest_id), "reward_amount": row.reward, **_why(row.failure)}
+    tables.events.append(EventRow(row.block_index, kind, row.farmer_id, None, data))
+
+
+def _onboard(tables: Tables, effect: FarmersOnboarded) -> None:
+    for row in tables.farmers.having(FarmerState.ONBOARDING):
+        if row.batch == effect.batch_id:
+            tables.farmers.put(row.key.farmer_id, replace(row, state=FarmerState.ACTIVE))
+
+
+def _release(tables: Tables, effect: BatchReleased) -> None:
+    for row in tables.farmers.having(FarmerState.ONBOARDING):
+        if row.batch == effect.batch_id:
+            tables.farmers.put(row.key.farmer_id, replace(row, batch=None))
+
+
+def _why(failure: Failure | None) -> dict[str, Any]:
+    return {} if failure is None else {"error_reason": failure.reason.value, "error_message": failure.message}
+
+
+_APPLY: Mapping[type[Effect], Callable[[Tables, Any], None]] = {
+    PlantConfirmed: _confirm_plant,
+    PlantFailed: _fail_plant,
+    WorkSettled: _settle_work,
+    HarvestConfirmed: _confirm_harvest,
+    HarvestClosed: _close_harvest,
+    FarmersOnboarded: _onboard,
+    BatchReleased: _release,
+}
