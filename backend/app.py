@@ -31,6 +31,7 @@ from backend.services.harvesting import Harvesting
 from backend.services.leasing import Leasing
 from backend.services.onboarding import Onboarding
 from backend.services.planting import Planting
+from backend.services.quarantining import Quarantining
 from backend.services.recovering import Recovering
 from backend.services.status import StatusBoard
 from backend.services.submitting import Submitting
@@ -109,6 +110,7 @@ class Backend:
         after = await parts.following.start()
         stack.push_async_callback(self._cancel_tasks)
         stack.push_async_callback(parts.planting.close)
+        await parts.quarantining.act()
         await self._listen(parts, stack)
         self._spawn("lease", leasing.hold())
         self._run(parts, after)
@@ -135,12 +137,14 @@ class Backend:
         watch, every = parts.chain.watch, float(self._settings.harvest_interval_seconds)
         self._spawn("following", parts.following.run(after))
         self._spawn("status", parts.board.run())
+        signing = parts.quarantining.outside
         duties = (
-            ("planting", parts.planting.rebuild, None),
-            ("channels", parts.channels.ensure, None),
-            ("onboarding", parts.onboarding.act, None),
-            ("backstop", parts.backstop.act, None),
-            ("harvesting", parts.harvesting.act, every),
+            ("quarantine", parts.quarantining.act, None),
+            ("planting", signing(parts.planting.rebuild), None),
+            ("channels", signing(parts.channels.ensure), None),
+            ("onboarding", signing(parts.onboarding.act), None),
+            ("backstop", signing(parts.backstop.act), None),
+            ("harvesting", signing(parts.harvesting.act), every),
             ("reports", parts.working.settle_unverified, None),
             ("recovering", parts.recovering.act, every),
         )
@@ -178,6 +182,7 @@ class _Parts:
         self.harvesting = Harvesting(stores, self.chain, self.channels)
         self.onboarding = Onboarding(stores, self.chain, vault)
         self.recovering = Recovering(stores, self.chain)
+        self.quarantining = Quarantining(stores, self.chain, self.recovering)
         self.board = StatusBoard(stores, feed, self.chain)
         listeners = (self.onboarding.note, self.recovering.note)
         self.following = Following(feed, submitting, self.chain.watch, listeners)

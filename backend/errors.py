@@ -13,6 +13,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   └── SponsorLowError              the master account cannot sponsor another account
 ├── UnavailableError                 something the backend depends on does not answer; try again
 │   ├── DatabaseUnavailableError
+│   ├── QuarantinedError             nothing is signed until a ledger has closed
 │   └── LedgerUnavailableError
 ├── VaultError                       a farmer's key cannot be used
 │   ├── KeyFileError                 the sealing key's file is missing, unreadable or malformed
@@ -158,6 +159,12 @@ class DatabaseUnavailableError(UnavailableError):
     """The database cannot be reached or does not answer in time."""
 
     reason = "DATABASE_UNAVAILABLE"
+
+
+class QuarantinedError(UnavailableError):
+    """The database was restored to an older point: nothing is signed until what was sent before is known."""
+
+    reason = "QUARANTINE"
 
 
 class LedgerUnavailableError(UnavailableError):

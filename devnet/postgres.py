@@ -103,6 +103,11 @@ class EmbeddedPostgres:
         """Folder of the server's programs, such as pg_dump."""
         return self._opened().bin
 
+    @property
+    def data(self) -> Path:
+        """Folder of the data; it is whole only while the server is stopped."""
+        return self._opened().data
+
     def start(self) -> None:
         """Starts the server, at the port it had before if it ran before; initialises it at its first start.
 

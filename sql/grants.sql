@@ -48,5 +48,5 @@ GRANT UPDATE (status, result_code, result_ledger, fee_charged, ended_at) ON atte
 
 GRANT UPDATE (fence, epoch, holder, taken_at, system_identifier, timeline) ON lease TO kale_application;
 
-GRANT INSERT (epoch, reason) ON quarantines TO kale_application;
+GRANT INSERT (epoch, reason, known_ledger) ON quarantines TO kale_application;
 GRANT UPDATE (began_ledger, until_ledger, ended_at, ended_ledger) ON quarantines TO kale_application;

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from backend.chain.faults import ledger_faults
 from backend.chain.results import decoded_result, readable_after
 from backend.domain.plant import FarmView
 from backend.domain.result import TransactionResult
 from backend.errors import LedgerUnavailableError
-from backend.ports.chain import PailKey
+from backend.ports.chain import FoundPlant, PailKey
+from kale_chain.answers import LedgerTransaction
 from kale_chain.farm import FarmReader
 from kale_chain.model import Account, Block, FarmIdentity, Ledger, PailEntry
 from kale_chain.rpc import StellarRpc
-from kale_chain.xdr.envelopes import read_harvest_call
+from kale_chain.xdr.envelopes import read_harvest_call, read_plant_call
 
 _LEDGERS_IN_ONE_GO = 32
 
@@ -48,20 +49,39 @@ class RpcChainReader:
         with ledger_faults():
             return await self._farm.dated_pails(pails)
 
+    async def plants(self, addresses: Collection[str], after: int) -> Sequence[FoundPlant]:
+        """See ChainReader."""
+        found: list[FoundPlant] = []
+        with ledger_faults():
+            last = (await self._rpc.latest_ledger()).sequence
+            async for transaction in self._between(after, last):
+                call = read_plant_call(transaction.envelope_xdr, self._identity.farm_id)
+                if call is not None and call.farmer in addresses and transaction.successful:
+                    place = (transaction.ledger, transaction.hash)
+                    found.append(FoundPlant(call.farmer, call.block_index, call.stake, *place))
+        return found
+
     async def harvests(self, pails: Mapping[PailKey, int]) -> Mapping[PailKey, TransactionResult]:
         """See ChainReader."""
         found: dict[PailKey, TransactionResult] = {}
         with ledger_faults():
             last = (await self._rpc.latest_ledger()).sequence
-            start = await readable_after(self._rpc, min(pails.values(), default=last)) + 1
-            while start <= last and len(found) < len(pails):
-                end = min(start + _LEDGERS_IN_ONE_GO - 1, last)
-                for transaction in await self._rpc.transactions(start, end):
-                    key = read_harvest_call(transaction.envelope_xdr, self._identity.farm_id)
-                    if key is not None and key in pails and transaction.successful:
-                        found[key] = decoded_result(transaction, self._identity)
-                start = end + 1
+            async for transaction in self._between(min(pails.values(), default=last), last):
+                key = read_harvest_call(transaction.envelope_xdr, self._identity.farm_id)
+                if key is not None and key in pails and transaction.successful:
+                    found[key] = decoded_result(transaction, self._identity)
+                if len(found) == len(pails):
+                    break
         return found
+
+    async def _between(self, after: int, last: int) -> AsyncIterator[LedgerTransaction]:
+        """The transactions of the ledgers after `after` up to `last`, as far back as they can be read."""
+        start = await readable_after(self._rpc, after) + 1
+        while start <= last:
+            end = min(start + _LEDGERS_IN_ONE_GO - 1, last)
+            for transaction in await self._rpc.transactions(start, end):
+                yield transaction
+            start = end + 1
 
     async def balances(self, addresses: Sequence[str]) -> Mapping[str, int]:
         """See ChainReader."""

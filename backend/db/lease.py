@@ -45,7 +45,10 @@ LEFT JOIN pg_locks AS k
     AND k.classid = CAST(%(high)s AS bigint) AND k.objid = CAST(%(low)s AS bigint) AND k.objsubid = 1
 LEFT JOIN pg_stat_activity AS a ON a.pid = k.pid
 """
-_BEGIN_QUARANTINE = "INSERT INTO quarantines (epoch, reason) VALUES (%(epoch)s, %(reason)s)"
+_BEGIN_QUARANTINE = """
+INSERT INTO quarantines (epoch, reason, known_ledger)
+SELECT %(epoch)s, %(reason)s, max(greatest(a.created_ledger, a.result_ledger)) FROM attempts AS a
+"""
 # A restored database may have forgotten fences that a backend of its earlier life still carries: skip them all.
 _SKIPPED_FENCE_BITS = 40
 _TIME = "%Y-%m-%d %H:%M:%S UTC"

@@ -208,7 +208,9 @@ class SqlPlantStore:
 
     async def adopt(self, plants: Sequence[Plant], live_until: Mapping[PailKey, int]) -> int:
         """Stores CONFIRMED plants of which no row knew, with pending harvests; how many harvests were added."""
-        harvests = [{**_row(plant), "live_until": live_until[plant.address, plant.block_index]} for plant in plants]
+        harvests = [
+            {**_row(plant), "live_until": live_until.get((plant.address, plant.block_index))} for plant in plants
+        ]
         async with self._database.transaction() as connection:
             adopted = await select_ids(
                 connection, _ADOPT_PLANTS, {"rows": json.dumps([_row(plant) for plant in plants])}

@@ -7,8 +7,9 @@ from backend.db.farmers import SqlFarmerStore
 from backend.db.harvests import SqlHarvestStore
 from backend.db.lease import SqlLeaseStore
 from backend.db.plants import SqlPlantStore
+from backend.db.quarantines import SqlQuarantineStore
 from backend.db.works import SqlWorkStore
-from backend.ports.lease import LeaseStore
+from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
 
 
@@ -24,6 +25,7 @@ class SqlStores:
         self.attempts: AttemptStore = SqlAttemptStore(database)
         self.events: EventStore = SqlEventStore(database)
         self.lease: LeaseStore = SqlLeaseStore(database)
+        self.quarantines: QuarantineStore = SqlQuarantineStore(database)
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

@@ -12,6 +12,7 @@ from backend.errors import (
     DatabaseUnavailableError,
     LeaseLostError,
     MigrationError,
+    QuarantinedError,
     StoreConflictError,
 )
 
@@ -23,6 +24,7 @@ def translated_errors(database_url: str) -> Iterator[None]:
     Raises:
         DatabaseUnavailableError: no connection, no answer in time, or the server is shutting down, full or deadlocked.
         LeaseLostError: a newer backend has the lease, so attempts of this one are refused.
+        QuarantinedError: attempts are refused until the database is trusted again.
         StoreConflictError: a rule of the database refused a row.
         MigrationError: a table or column is missing.
         BackendError: anything else the database refused.
@@ -53,6 +55,8 @@ def _translated(error: psycopg.Error, database_url: str) -> BackendError:
     what = error.diag.message_primary or (str(error).splitlines() or [type(error).__name__])[0]
     if error.diag.constraint_name == "attempts_fence":
         return LeaseLostError(f"the database refused to store an attempt: {what}; this backend ends")
+    if error.diag.constraint_name == "attempts_quarantine":
+        return QuarantinedError(f"quarantine: {what}")
     if isinstance(error, psycopg.IntegrityError):
         return StoreConflictError(f"the database refused a row by its rule {error.diag.constraint_name}: {what}")
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):

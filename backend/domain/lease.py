@@ -39,6 +39,20 @@ class Lease:
     """Why the database is taken for restored to an older point, if it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A time in which nothing is signed: what was sent before is not all known."""
+
+    quarantine_id: int
+    reason: str
+    known_ledger: int | None
+    """Later ledgers are read again; None: the database holds no attempts, so nothing of ours can have been sent."""
+    began_ledger: int | None
+    """The last closed ledger at its beginning; None until the ledger was read."""
+    until_ledger: int | None
+    """It can end once every ledger up to this one was read."""
+
+
 def restored(recorded: Head | None, leased: Incarnation | None, found: Head) -> str | None:
     """Why a database must have been restored to an older point; None if it goes on where it was.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,23 @@ from kale_chain.model import Account, Block, Ledger, PailEntry
 
 PailKey = tuple[str, int]
 """A farmer's address and a block index."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPlant:
+    """A plant that a ledger applied, whoever sent it."""
+
+    address: str
+    block_index: int
+    stake_stroops: int
+    ledger: int
+    transaction_hash: str
+    """64 hexadecimal digits."""
+
+    @property
+    def key(self) -> PailKey:
+        """The pail it opened."""
+        return self.address, self.block_index
 
 
 class ChainReader(Protocol):
@@ -34,6 +51,9 @@ class ChainReader(Protocol):
         Reads the transactions of all these ledgers, as far back as they can be read: for pails that someone else
         harvested, which is rare.
         """
+
+    async def plants(self, addresses: Collection[str], after: int) -> Sequence[FoundPlant]:
+        """Successful plants of these farmers in every ledger after `after`, as far back as they can be read."""
 
     async def balances(self, addresses: Sequence[str]) -> Mapping[str, int]:
         """KALE in stroops; an address without trustline is absent."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from backend.domain.lease import Head, Lease
+from backend.domain.lease import Head, Lease, Quarantine
 
 
 class LeaseStore(Protocol):
@@ -37,6 +38,22 @@ class LeaseStore(Protocol):
 
     async def release(self) -> None:
         """Ends the session, so that another backend can start at once; repeating does nothing."""
+
+
+class QuarantineStore(Protocol):
+    """Quarantines. While one is open the database refuses every attempt."""
+
+    async def open(self) -> Sequence[Quarantine]:
+        """Those that have not ended, oldest first."""
+
+    async def begin(self, reason: str) -> None:
+        """Begins one."""
+
+    async def date(self, quarantine: Quarantine, *, ledger: int, until_ledger: int, block_index: int) -> None:
+        """Stores in which ledger one began and until which it lasts, once, and records quarantine_began."""
+
+    async def end(self, quarantines: Sequence[Quarantine], *, ledger: int, block_index: int) -> None:
+        """Ends dated ones as of a ledger that was read, and records quarantine_ended."""
 
 
 class HeadRecord(Protocol):

@@ -14,7 +14,7 @@ from backend.domain.plant import Plant, PlantEvent, PlantRequest
 from backend.domain.settlement import Effect, Settlement
 from backend.domain.work import WorkReport
 from backend.ports.chain import PailKey
-from backend.ports.lease import LeaseStore
+from backend.ports.lease import LeaseStore, QuarantineStore
 
 
 class FarmerStore(Protocol):
@@ -126,8 +126,8 @@ class PlantStore(Protocol):
     async def adopt(self, plants: Sequence[Plant], live_until: Mapping[PailKey, int]) -> int:
         """Stores CONFIRMED plants found on the ledger of which no row knew, with pending harvests.
 
-        Where a plant row of that farmer and block exists only a missing harvest is added. Returns how many harvests
-        were added.
+        Where a plant row of that farmer and block exists only a missing harvest is added. `live_until` holds the last
+        ledgers in which pails live, as far as they are known. Returns how many harvests were added.
         """
 
 
@@ -269,6 +269,7 @@ class Stores(Protocol):
     attempts: AttemptStore
     events: EventStore
     lease: LeaseStore
+    quarantines: QuarantineStore
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backend.ports.chain import ChainReader, TransactionFactory
 from backend.services.following import FarmWatch
+from backend.services.gate import Gate
 from backend.services.submitting import Submitting
 
 
 @dataclass(frozen=True, slots=True)
 class ChainAccess:
-    """Reading the ledger, building transactions, submitting them, and knowing what closed last."""
+    """Reading the ledger, building transactions, submitting them, knowing what closed last and whether to sign."""
 
     reader: ChainReader
     factory: TransactionFactory
     submitting: Submitting
     watch: FarmWatch
+    gate: Gate = field(default_factory=Gate)

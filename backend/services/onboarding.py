@@ -31,6 +31,7 @@ class Onboarding:
         self._factory = chain.factory
         self._submitting = chain.submitting
         self._watch = chain.watch
+        self._gate = chain.gate
         self._vault = vault
         self._batch_size = _MAX_BATCH
         self._sponsor_low = False
@@ -51,6 +52,7 @@ class Onboarding:
 
         Raises:
             SponsorLowError: the master account cannot pay; onboarding goes on once it can.
+            QuarantinedError: the database was restored; likewise.
         """
         while farmer.state is FarmerState.ONBOARDING:
             seen = self._submitting.rows.count
@@ -64,7 +66,8 @@ class Onboarding:
         return farmer
 
     async def act(self) -> None:
-        """Sends the next batch if the master account is free."""
+        """Sends the next batch if the master account is free. Raises QuarantinedError while nothing is signed."""
+        self._gate.check()
         last = self._watch.last
         if last is None or last.sequence < self._held_until:
             return

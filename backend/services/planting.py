@@ -40,6 +40,7 @@ class Planting:
         self._planner = PlantPlanner(chain)
         self._submitting = chain.submitting
         self._watch = chain.watch
+        self._gate = chain.gate
         self._rows = chain.submitting.rows
         self._planning = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,6 +57,7 @@ class Planting:
             BlockPassedError: the block is over.
             BlockNotDueError: the block is neither open nor about to be.
             FarmPausedError: the farm is paused.
+            QuarantinedError: the database was restored, and nothing is signed yet.
             LedgerUnavailableError: the ledger cannot be read; nothing was planted anew.
             DatabaseUnavailableError: likewise for the database.
         """
@@ -74,6 +76,7 @@ class Planting:
     async def _carry_out(self, request: PlantRequest) -> None:
         if await self._is_repeat(request):
             return  # replayed at once, though another request may be waiting for its block
+        self._gate.check()
         async with self._planning:
             if await self._is_repeat(request):
                 return

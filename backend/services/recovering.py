@@ -47,7 +47,7 @@ class Recovering:
         view = self._watch.view
         index = view.farm.index
         if self._swept_to is None:
-            await self.sweep(range(max(0, index - SWEPT_BLOCKS + 1), index + 1))
+            await self.sweep_all()
         elif self._swept_to < index:
             await self.sweep(range(self._swept_to, index))
         self._swept_to = index
@@ -59,6 +59,11 @@ class Recovering:
         """Has the balances read again after transactions that move them."""
         if any(end.attempt.kind in _MOVE_BALANCES for end in ended):
             self._balances_due = 0
+
+    async def sweep_all(self) -> int:
+        """Adopts our farmers' pails of the last 288 blocks of which no row knows; how many they were."""
+        index = self._watch.view.farm.index
+        return await self.sweep(range(max(0, index - SWEPT_BLOCKS + 1), index + 1))
 
     async def sweep(self, blocks: range) -> int:
         """Adopts our farmers' pails in these blocks of which no row knows; how many they were."""

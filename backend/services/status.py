@@ -64,6 +64,7 @@ class StatusBoard:
         self._reader = chain.reader
         self._factory = chain.factory
         self._watch = chain.watch
+        self._gate = chain.gate
         self._started = time.monotonic()
         self._components: Sequence[Component] = ()
         self._master_balance: int | None = None
@@ -112,7 +113,7 @@ class StatusBoard:
         """Looks at database and ledger once."""
         if self._watch.fault is not None and self._watch.last is not None:
             await self._watch.refresh(self._watch.last)
-        self._components = (await self._database(), self._stellar(), self._master())
+        self._components = (await self._database(), self._stellar(), self._master(), *self._quarantine())
 
     async def _database(self) -> Component:
         try:
@@ -120,6 +121,10 @@ class StatusBoard:
         except DatabaseUnavailableError as error:
             return Component("database", Health.DOWN, str(error))
         return Component("database", Health.UP)
+
+    def _quarantine(self) -> Sequence[Component]:
+        closed = self._gate.closed
+        return () if closed is None else (Component("quarantine", Health.DEGRADED, closed),)
 
     def _stellar(self) -> Component:
         fault = self._feed.fault or self._watch.fault

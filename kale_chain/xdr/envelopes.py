@@ -1,6 +1,8 @@
 """What a transaction that someone else built asks of the farm."""
 
 import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from stellar_sdk import Address, StrKey, scval
 from stellar_sdk import xdr as stellar_xdr
@@ -9,6 +11,10 @@ from kale_chain.xdr.entries import decoded
 
 _HARVEST = b"harvest"
 _HARVEST_ARGUMENTS = 2
+_PLANT = b"plant"
+_PLANT_ARGUMENTS = 2
+_PAIL = b"Pail"
+_PAIL_FIELDS = 3
 
 
 def read_harvest_call(envelope_xdr: str, farm_id: str) -> tuple[str, int] | None:
@@ -28,13 +34,74 @@ def read_harvest_call(envelope_xdr: str, farm_id: str) -> tuple[str, int] | None
     )
 
 
-def _harvest_call(envelope: stellar_xdr.TransactionEnvelope, farm_id: str) -> tuple[str, int] | None:
+@dataclass(frozen=True, slots=True)
+class PlantCall:
+    """A call of the farm's plant; the block is the one whose pail its footprint may write."""
+
+    farmer: str
+    block_index: int
+    stake: int
+
+
+def read_plant_call(envelope_xdr: str, farm_id: str) -> PlantCall | None:
+    """What a transaction (base64 envelope, plain or fee bump) plants, if it calls the farm's plant itself.
+
+    Raises:
+        MalformedXdrError: it is no envelope.
+    """
+    raw = base64.b64decode(envelope_xdr)
+    if _PLANT not in raw or StrKey.decode_contract(farm_id) not in raw:
+        return None
+    return decoded(
+        "a transaction envelope", lambda: _plant_call(stellar_xdr.TransactionEnvelope.from_xdr_bytes(raw), farm_id)
+    )
+
+
+def _plant_call(envelope: stellar_xdr.TransactionEnvelope, farm_id: str) -> PlantCall | None:
+    transaction = _inner(envelope)
+    arguments = _arguments(transaction, farm_id, _PLANT, _PLANT_ARGUMENTS)
+    if transaction is None or arguments is None:
+        return None
+    farmer, stake = scval.from_address(arguments[0]).address, scval.from_int128(arguments[1])
+    data = transaction.ext.soroban_data
+    for key in data.resources.footprint.read_write if data else ():
+        index = _pail_index(key, farm_id, farmer)
+        if index is not None:
+            return PlantCall(farmer, index, stake)
+    return None
+
+
+def _pail_index(key: stellar_xdr.LedgerKey, farm_id: str, farmer: str) -> int | None:
+    entry = key.contract_data
+    if entry is None or Address.from_xdr_sc_address(entry.contract).address != farm_id or entry.key.vec is None:
+        return None
+    fields = entry.key.vec.sc_vec
+    if len(fields) != _PAIL_FIELDS or fields[0].sym is None or fields[0].sym.sc_symbol != _PAIL:
+        return None
+    return scval.from_uint32(fields[2]) if scval.from_address(fields[1]).address == farmer else None
+
+
+def _inner(envelope: stellar_xdr.TransactionEnvelope) -> stellar_xdr.Transaction | None:
     plain = envelope.v1 or (envelope.fee_bump.tx.inner_tx.v1 if envelope.fee_bump else None)
-    for operation in plain.tx.operations if plain else ():
+    return plain.tx if plain else None
+
+
+def _arguments(
+    transaction: stellar_xdr.Transaction | None, farm_id: str, function: bytes, count: int
+) -> Sequence[stellar_xdr.SCVal] | None:
+    """The arguments of the farm's function if a transaction calls it with so many."""
+    for operation in transaction.operations if transaction else ():
         host = operation.body.invoke_host_function_op
         call = host.host_function.invoke_contract if host else None
-        if call is None or call.function_name.sc_symbol != _HARVEST or len(call.args) != _HARVEST_ARGUMENTS:
+        if call is None or call.function_name.sc_symbol != function or len(call.args) != count:
             continue
         if Address.from_xdr_sc_address(call.contract_address).address == farm_id:
-            return scval.from_address(call.args[0]).address, scval.from_uint32(call.args[1])
+            return call.args
     return None
+
+
+def _harvest_call(envelope: stellar_xdr.TransactionEnvelope, farm_id: str) -> tuple[str, int] | None:
+    arguments = _arguments(_inner(envelope), farm_id, _HARVEST, _HARVEST_ARGUMENTS)
+    if arguments is None:
+        return None
+    return scval.from_address(arguments[0]).address, scval.from_uint32(arguments[1])
