@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a fault of ours, 2 wrong settings, 3 something is out of r
 """
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Annotated, NoReturn
@@ -24,6 +25,7 @@ from backend.errors import (
     MigrationError,
     UnavailableError,
 )
+from backend.quarantine import begin, show
 from backend.vault import create_key_file
 from kale_chain.errors import IdentityError, RpcError
 from kale_common import logs
@@ -44,6 +46,11 @@ app = typer.Typer(
 )
 key = typer.Typer(help="The key that seals the farmers' seeds.", no_args_is_help=True)
 app.add_typer(key, name="key")
+quarantine = typer.Typer(
+    help="Times in which nothing is signed, as after a restore of the database to an older point.",
+    no_args_is_help=True,
+)
+app.add_typer(quarantine, name="quarantine")
 
 
 @app.command("run")
@@ -101,6 +108,35 @@ def key_create(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
         path = load_key_settings(existing(env_file)).key_file
         create_key_file(path)
         typer.echo(json.dumps({"key_file": str(path)}) if as_json else f"wrote {path}; keep a copy in a safe place")
+
+
+@quarantine.command("show")
+def quarantine_show(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
+    """Show the quarantines that have not ended, and the ledger each waits for."""
+    with _errors():
+        settings = load_database_settings(existing(env_file))
+        logs.configure(settings.log_level, settings.secrets())
+        opened = until_signal(show(settings))
+        if as_json:
+            typer.echo(json.dumps([dataclasses.asdict(one) for one in opened]))
+        else:
+            untils = [f"ledger {one.until_ledger}" if one.until_ledger else "the ledger is read" for one in opened]
+            lines = [f"nothing signed until {until}: {one.reason}" for until, one in zip(untils, opened, strict=True)]
+            typer.echo("\n".join(lines) or "no quarantine")
+
+
+@quarantine.command("begin")
+def quarantine_begin(
+    env_file: EnvFile = ENV_FILE,
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads the audit trail later.")],
+) -> None:
+    """Sign nothing more, at once; it ends by itself once the ledger has been read again, as after a restore."""
+    with _errors():
+        settings = load_database_settings(existing(env_file))
+        logs.configure(settings.log_level, settings.secrets())
+        until_signal(begin(settings, reason))
+        typer.echo("nothing is signed until the ledger was read again; `kale-backend quarantine show` tells how long")
 
 
 @contextlib.contextmanager

@@ -1,8 +1,12 @@
 """A database restored to an older point: nothing is signed until the ledger tells what the lost rows had sent."""
 
+import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +14,16 @@ import grpc
 import pytest
 from psycopg import AsyncConnection
 
-from backend.db import migrate
+from backend.db import migrate, open_stores
 from backend.services.quarantining import QUARANTINE_LEDGERS
+from backend.vault import HeadFile
 from devnet.postgres import EmbeddedPostgres
 from kale_chain.xdr.envelopes import read_harvest_call, read_plant_call
 from kalepool.v1 import farmers_pb2, pool_pb2, status_pb2
 from tests.fixtures.backend import Pool, StartBackend, World
+from tests.fixtures.stores import Query
 
+ROOT = Path(__file__).resolve().parents[2]
 DEPOSIT = 100 * 10_000_000
 Restore = Callable[[], None]
 
@@ -167,3 +174,68 @@ async def events_of(server: EmbeddedPostgres) -> list[str]:
     query = "SELECT event_type FROM block_events WHERE event_type LIKE 'quarantine%' ORDER BY id"
     async with await AsyncConnection.connect(server.url) as connection:
         return [row[0] for row in await (await connection.execute(query)).fetchall()]
+
+
+async def test_operator_begins_a_quarantine_beside_a_running_backend(
+    pool: Pool, application_url: str, query: Query
+) -> None:
+    await pool.onboard(1, stroops=DEPOSIT)
+    command = [sys.executable, "-m", "backend", "quarantine"]
+    environment = {"DATABASE_URL": application_url, "STELLAR_NETWORK": "local", "PYTHONPATH": str(ROOT)}
+    run = partial(subprocess.run, check=True, capture_output=True, text=True, env=environment, cwd=ROOT / "tests")
+    assert run([*command, "show"]).stdout == "no quarantine\n"
+    stored = query("SELECT count(*) FROM attempts")
+    run([*command, "begin", "--reason", "the disk made noises"])
+    block = await pool.open_block()
+    with pytest.raises(grpc.aio.AioRpcError, match="the disk made noises") as caught:
+        await pool.plant(request(block, "r-1"))
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    (shown,) = json.loads(run([*command, "show", "--json"]).stdout)
+    assert shown["reason"] == "begun by an operator: the disk made noises"
+
+    async def began() -> bool:
+        return await quarantine_of(pool) is not None
+
+    async def ended() -> bool:
+        return await quarantine_of(pool) is None
+
+    await pool.until(began, ledgers=2)
+    await pool.until(ended, ledgers=QUARANTINE_LEDGERS + 5)
+    assert query("SELECT count(*) FROM attempts") == stored
+    assert query("SELECT ended_ledger >= until_ledger FROM quarantines") == [(True,)]
+    await farm_one_block(pool, "r-2")
+
+
+def base_backup(server: EmbeddedPostgres, target: Path) -> None:
+    """A backup of a running server, with the log it needs."""
+    program = server.bin / "pg_basebackup"
+    arguments = ["--pgdata", target, "--wal-method", "stream", "--checkpoint", "fast", "--dbname", server.url]
+    subprocess.run([program, *arguments], check=True, capture_output=True)
+
+
+async def test_recovery_to_a_point_in_time_is_another_incarnation(own_server: EmbeddedPostgres, tmp_path: Path) -> None:
+    record = HeadFile(tmp_path / "head")
+    stores = await open_stores(own_server.application_url, max_connections=2)
+    first = await stores.lease.take("the first", None)
+    copied = tmp_path / "base"
+    base_backup(own_server, copied)
+    await record.write(await stores.lease.head())
+    await stores.close()
+    recovery = "restore_command = 'false'\nrecovery_target = 'immediate'\nrecovery_target_action = 'promote'\n"
+    with (copied / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+        settings.write(recovery)
+    (copied / "recovery.signal").touch()
+    own_server.stop()
+    owner = own_server.data.stat()
+    shutil.rmtree(own_server.data)
+    copy(copied, own_server.data)
+    for path in (own_server.data, *own_server.data.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+    own_server.start()
+    stores = await open_stores(own_server.application_url, max_connections=2)
+    lease = await stores.lease.take("the second", await record.read())
+    assert "on timeline 2, and was" in (lease.restored or "")
+    assert lease.epoch == first.epoch + 1
+    assert lease.fence > first.fence + 1
+    assert len(await stores.quarantines.open()) == 1
+    await stores.close()
