@@ -8,7 +8,7 @@ from dataclasses import replace
 from backend.domain.attempt import TRANSITIONS, Attempt, AttemptState
 from backend.domain.settlement import Effect, Settlement
 from backend.domain.transitions import check_transition
-from backend.errors import LeaseLostError, StoreConflictError
+from backend.errors import LeaseLostError, QuarantinedError, StoreConflictError
 from simulator.memory.effects import apply_effects
 from simulator.memory.session import Session
 from simulator.memory.tables import AttemptRow, Tables
@@ -19,10 +19,13 @@ def insert_attempts(tables: Tables, attempts: Sequence[Attempt], *, fence: int) 
 
     Raises:
         LeaseLostError: a newer backend has the lease.
+        QuarantinedError: a quarantine is open.
         StoreConflictError: another rule refuses one.
     """
     if attempts and (fence != tables.lease.fence or fence == 0):
         raise LeaseLostError(f"the lease is held by {tables.lease.holder} with fence {tables.lease.fence}")
+    if attempts and tables.quarantines.having("open"):
+        raise QuarantinedError("quarantine: nothing is signed")
     for attempt in attempts:
         _check_unique(tables, attempt)
         tables.attempts.put(attempt.hash, AttemptRow(tables.next_number(), attempt, fence))

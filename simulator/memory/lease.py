@@ -1,11 +1,14 @@
-"""The lease in memory."""
+"""The lease and quarantines in memory."""
 
 from __future__ import annotations
 
-from backend.domain.lease import Head, Lease, restored
+from collections.abc import Sequence
+from dataclasses import replace
+
+from backend.domain.lease import Head, Lease, Quarantine, restored
 from backend.errors import DatabaseUnavailableError, LeaseHeldError, LeaseLostError
 from simulator.memory.session import Session
-from simulator.memory.tables import LeaseRow, Tables
+from simulator.memory.tables import EventRow, LeaseRow, QuarantineRow, Tables
 
 _SKIPPED_FENCES = 1 << 20
 
@@ -29,6 +32,8 @@ class MemoryLeaseStore:
             epoch = before.epoch + 1 if reason or not before.fence else before.epoch
             tables.lease = LeaseRow(fence, epoch, holder, tables.incarnation)
             tables.holder = self._session
+            if reason is not None:
+                _begin(tables, reason)
         self._session.fence = fence
         return Lease(fence, epoch, reason)
 
@@ -52,5 +57,53 @@ class MemoryLeaseStore:
             self._session.tables.holder = None
 
 
+class MemoryQuarantineStore:
+    """See backend.ports.lease.QuarantineStore."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def open(self) -> list[Quarantine]:
+        """Those that have not ended, oldest first."""
+        async with self._session.transaction() as tables:
+            return [row.quarantine for row in tables.quarantines.having("open")]
+
+    async def begin(self, reason: str) -> None:
+        """Begins one."""
+        async with self._session.transaction() as tables:
+            _begin(tables, reason)
+
+    async def date(self, quarantine: Quarantine, *, ledger: int, until_ledger: int, block_index: int) -> None:
+        """Stores in which ledger one began and until which it lasts, once, and records quarantine_began."""
+        async with self._session.transaction() as tables:
+            row = tables.quarantines.get(quarantine.quarantine_id)
+            if row is None or row.quarantine.until_ledger is not None or row.ended_ledger is not None:
+                return
+            dated = replace(row.quarantine, began_ledger=ledger, until_ledger=until_ledger)
+            tables.quarantines.put(quarantine.quarantine_id, QuarantineRow(dated))
+            _record(tables, "quarantine_began", block_index, dated)
+
+    async def end(self, quarantines: Sequence[Quarantine], *, ledger: int, block_index: int) -> None:
+        """Ends dated ones as of a ledger that was read, and records quarantine_ended."""
+        async with self._session.transaction() as tables:
+            for quarantine in quarantines:
+                row = tables.quarantines.get(quarantine.quarantine_id)
+                if row is not None and row.ended_ledger is None:
+                    tables.quarantines.put(quarantine.quarantine_id, QuarantineRow(row.quarantine, ledger))
+                    _record(tables, "quarantine_ended", block_index, row.quarantine)
+
+
 def _head(tables: Tables) -> Head:
     return Head(tables.incarnation, tables.position, len(tables.events), tables.lease.fence)
+
+
+def _begin(tables: Tables, reason: str) -> None:
+    ledgers = [max(row.attempt.created_ledger, row.result_ledger or 0) for row in tables.attempts]
+    number = tables.next_number()
+    row = QuarantineRow(Quarantine(number, reason, max(ledgers, default=None), None, None))
+    tables.quarantines.put(number, row)
+
+
+def _record(tables: Tables, kind: str, block_index: int, quarantine: Quarantine) -> None:
+    data = {"quarantine_id": quarantine.quarantine_id, "reason": quarantine.reason}
+    tables.events.append(EventRow(block_index, kind, None, None, data))

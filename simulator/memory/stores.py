@@ -6,7 +6,7 @@ from simulator.memory.attempts import MemoryAttemptStore
 from simulator.memory.events import MemoryEventStore
 from simulator.memory.farmers import MemoryFarmerStore
 from simulator.memory.harvests import MemoryHarvestStore
-from simulator.memory.lease import MemoryLeaseStore
+from simulator.memory.lease import MemoryLeaseStore, MemoryQuarantineStore
 from simulator.memory.plants import MemoryPlantStore
 from simulator.memory.session import Hook, Session, nothing
 from simulator.memory.tables import Tables
@@ -31,6 +31,7 @@ class MemoryStores:
         self.attempts = MemoryAttemptStore(self._session)
         self.events = MemoryEventStore(self._session)
         self.lease = MemoryLeaseStore(self._session)
+        self.quarantines = MemoryQuarantineStore(self._session)
 
     async def ping(self) -> None:
         """Fails as a transaction would."""

@@ -13,7 +13,7 @@ from backend.domain.attempt import Attempt, AttemptState
 from backend.domain.failure import Failure
 from backend.domain.farmer import FarmerKey, FarmerState
 from backend.domain.harvest import HarvestState
-from backend.domain.lease import Incarnation
+from backend.domain.lease import Incarnation, Quarantine
 from backend.domain.plant import Plant, PlantRequest
 from backend.domain.work import WorkState
 
@@ -121,6 +121,14 @@ class LeaseRow:
     incarnation: Incarnation | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantineRow:
+    """A row of quarantines."""
+
+    quarantine: Quarantine
+    ended_ledger: int | None = None
+
+
 class Table(Generic[Row]):
     """Rows by key, in the order of their insertion, and again by an attribute that queries ask for."""
 
@@ -179,6 +187,9 @@ class Tables:
         self.holder: object | None = None
         self.lease = LeaseRow()
         self.events: list[EventRow] = []
+        self.quarantines: Table[QuarantineRow] = Table(
+            self._undo, lambda row: "open" if row.ended_ledger is None else "ended"
+        )
         self.detected: Table[int] = Table(self._undo, lambda _: None)
         self.farmers: Table[FarmerRow] = Table(self._undo, lambda row: row.state)
         self.requests: Table[PlantRequest] = Table(self._undo, lambda _: None)

@@ -30,7 +30,14 @@ def run(url: str, statement: str) -> list[tuple[object, ...]]:
 
 
 def dump(postgres: EmbeddedPostgres, url: str) -> str:
-    command = [postgres.bin / "pg_dump", "--no-owner", "--exclude-table=schema_migrations", "--inserts", url]
+    command = [
+        postgres.bin / "pg_dump",
+        "--no-owner",
+        "--no-privileges",
+        "--exclude-table=schema_migrations",
+        "--inserts",
+        url,
+    ]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     # pg_dump guards its own script with a random word.
     return "\n".join(line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
