@@ -147,6 +147,7 @@ class Backend:
             ("harvesting", signing(parts.harvesting.act), every),
             ("reports", parts.working.settle_unverified, None),
             ("recovering", parts.recovering.act, every),
+            ("audit chain", parts.seal, None),
         )
         self._spawn("fees", repeat("fees", watch, parts.chain.factory.refresh, ledgers=_FEE_REFRESH_LEDGERS))
         for name, act, seconds in duties:
@@ -186,6 +187,10 @@ class _Parts:
         self.board = StatusBoard(stores, feed, self.chain)
         listeners = (self.onboarding.note, self.recovering.note)
         self.following = Following(feed, submitting, self.chain.watch, listeners)
+
+    async def seal(self) -> None:
+        """Adds what was recorded since to the audit chain."""
+        await self.stores.events.seal()
 
 
 async def run(settings: Settings) -> None:

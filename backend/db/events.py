@@ -1,8 +1,11 @@
 """Blocks as poolers detected them, and sums over the rows."""
 
+from collections.abc import AsyncIterator
+
 from sqlalchemy import text
 
 from backend.db.database import Database
+from backend.domain.audit import ChainHead, Link
 from backend.ports.stores import PoolCounts
 
 _RECORD_BLOCK = text("""
@@ -28,6 +31,31 @@ FROM plant_transactions AS p
 WHERE p.block_index = :block_index AND p.status = 'confirmed'
 """)
 
+_SEALED_AT_ONCE = 1000
+_LINKS_AT_ONCE = 5000
+_SEAL = text("SELECT seal_block_events(:most)")
+_HEAD = text("SELECT number, hash FROM block_event_links ORDER BY number DESC LIMIT 1")
+_WAITING = text("SELECT EXISTS (SELECT FROM block_event_queue)")
+# The content is put together here as well, not by the database's function, which could have been exchanged.
+_LINKS = text("""
+SELECT
+    l.number, l.event_id,
+    CAST(jsonb_build_array(
+        e.id, e.block_index, e.event_type, e.farmer_id, e.pooler_id, e.data,
+        CAST(extract(EPOCH FROM e.created_at) * 1000000 AS bigint)
+    ) AS text) AS content,
+    l.previous_hash, l.hash
+FROM block_event_links AS l
+LEFT JOIN block_events AS e ON e.id = l.event_id
+WHERE l.number > :after
+ORDER BY l.number LIMIT :most
+""")
+_UNSEALED = text("""
+SELECT count(*) FROM block_events AS e
+WHERE NOT EXISTS (SELECT FROM block_event_links AS l WHERE l.event_id = e.id)
+AND NOT EXISTS (SELECT FROM block_event_queue AS q WHERE q.event_id = e.id)
+""")
+
 
 class SqlEventStore:
     """See backend.ports.stores.EventStore."""
@@ -46,3 +74,31 @@ class SqlEventStore:
         async with self._database.transaction() as connection:
             row = (await connection.execute(_COUNTS, {"block_index": block_index})).one()
         return PoolCounts(row.active_farmers, row.planted, row.unworked, row.open_pails, row.open_attempts)
+
+    async def seal(self) -> ChainHead:
+        """Adds every committed event to the audit chain that is not in it yet; returns the chain's head."""
+        while True:
+            async with self._database.transaction() as connection:
+                if await connection.scalar(_WAITING):
+                    await connection.execute(_SEAL, {"most": _SEALED_AT_ONCE})
+                waiting = await connection.scalar(_WAITING)
+                row = (await connection.execute(_HEAD)).one_or_none()
+            if not waiting:
+                return ChainHead(0) if row is None else ChainHead(row.number, row.hash)
+
+    async def links(self) -> AsyncIterator[Link]:
+        """The audit chain from its first link on."""
+        after = 0
+        while True:
+            async with self._database.transaction() as connection:
+                rows = (await connection.execute(_LINKS, {"after": after, "most": _LINKS_AT_ONCE})).all()
+            for row in rows:
+                yield Link(*row)
+                after = row.number
+            if not rows:
+                return
+
+    async def unsealed(self) -> int:
+        """Events that are neither in the chain nor waiting for it."""
+        async with self._database.transaction() as connection:
+            return int(await connection.scalar(_UNSEALED) or 0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from backend.domain.attempt import Attempt
+from backend.domain.audit import ChainHead, Link
 from backend.domain.farmer import Farmer, FarmerChange, FarmerKey, FarmerState, NewFarmer
 from backend.domain.harvest import OpenPail
 from backend.domain.plant import Plant, PlantEvent, PlantRequest
@@ -257,6 +258,15 @@ class EventStore(Protocol):
 
     async def counts(self, block_index: int) -> PoolCounts:
         """Sums for the status."""
+
+    async def seal(self) -> ChainHead:
+        """Adds every committed event to the audit chain that is not in it yet; returns the chain's head."""
+
+    def links(self) -> AsyncIterator[Link]:
+        """The audit chain from its first link on."""
+
+    async def unsealed(self) -> int:
+        """Events that are neither in the chain nor waiting for it: they were removed from both."""
 
 
 class Stores(Protocol):

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from backend.domain.attempt import Attempt, AttemptState
+from backend.domain.audit import Link
 from backend.domain.failure import Failure
 from backend.domain.farmer import FarmerKey, FarmerState
 from backend.domain.harvest import HarvestState
@@ -190,6 +191,7 @@ class Tables:
         self.quarantines: Table[QuarantineRow] = Table(
             self._undo, lambda row: "open" if row.ended_ledger is None else "ended"
         )
+        self.links: list[Link] = []
         self.detected: Table[int] = Table(self._undo, lambda _: None)
         self.farmers: Table[FarmerRow] = Table(self._undo, lambda row: row.state)
         self.requests: Table[PlantRequest] = Table(self._undo, lambda _: None)
@@ -220,7 +222,7 @@ class Tables:
     def transaction(self) -> Iterator[Tables]:
         """Everything or nothing; transactions do not nest, and nothing else runs within one."""
         assert not self._in_transaction
-        lease, events = self.lease, len(self.events)
+        lease, events, links = self.lease, len(self.events), len(self.links)
         self._in_transaction = True
         try:
             yield self
@@ -228,6 +230,7 @@ class Tables:
             for undo in reversed(self._undo):
                 undo()
             del self.events[events:]
+            del self.links[links:]
             self.lease = lease
             raise
         finally:

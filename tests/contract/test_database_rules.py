@@ -25,6 +25,7 @@ TABLES = (
     "attempts",
     "lease",
     "quarantines",
+    "block_event_links",
 )
 KEYLESS_FARMER = """
 INSERT INTO farmers (wallet_address, public_key, request_id) VALUES (rpad('G', 56, 'A'), repeat('0', 64), 'x')
@@ -160,7 +161,7 @@ def test_every_table_and_column_has_a_comment(query: Query) -> None:
     """)
     assert uncommented == []
     tables = {name for (name,) in query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
-    assert tables == {*TABLES, "allowed_transitions", "schema_migrations"}
+    assert tables == {*TABLES, "allowed_transitions", "schema_migrations", "block_event_queue"}
 
 
 def test_migrations_lie_beside_the_package() -> None:
