@@ -96,9 +96,11 @@ async def next_event(engine: Engine) -> Event:
 
     Raises:
         StopAsyncIteration: If the engine is closed and its last event was taken.
+        EngineClosedError: In a fork of the process that made the engine.
     """
     try:
         (event,) = await next_events(engine, 1)
     except EngineClosedError as error:
+        engine.stats()  # which a fork is refused, too, but a closed engine answers
         raise StopAsyncIteration from error
     return event

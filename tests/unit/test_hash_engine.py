@@ -169,6 +169,15 @@ def test_close_cancels_jobs_and_joins_the_threads(engine: Engine) -> None:
         engine.events()
 
 
+def test_engine_that_nobody_holds_is_closed() -> None:
+    engine = Engine(2)
+    job = submit(engine)
+    assert not job.wait(0)
+    del engine
+    assert job.state == "cancelled"
+    assert not [name for name in thread_names() if name.startswith("kale-hash")]
+
+
 def thread_names() -> list[str]:
     """The names of this process's threads as the kernel knows them."""
     return [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,8 @@ def test_fork_is_refused_at_once() -> None:
         child = os.fork()
         if child == 0:
             signal.alarm(60)  # a hang ends the child, and so fails the test
-            calls: list[Callable[[], object]] = [lambda: asyncio.run(result(job)), lambda: asyncio.run(events(engine))]
+            waits = (result(job), events(engine), first(engine))
+            calls: list[Callable[[], object]] = [partial(asyncio.run, wait) for wait in waits]
             os._exit(sum(not refused(call) for call in calls))
         assert os.waitpid(child, 0)[1] == 0
 
@@ -203,6 +205,13 @@ def test_fork_is_refused_at_once() -> None:
 async def events(engine: Engine) -> list[Event]:
     """The next events, as a coroutine of this module."""
     return await engine.next_events()
+
+
+async def first(engine: Engine) -> Event | None:
+    """The next event by iteration; None if the engine is closed."""
+    async for event in engine:
+        return event
+    return None
 
 
 def refused(call: Callable[[], object]) -> bool:
