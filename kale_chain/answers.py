@@ -1,6 +1,6 @@
 """What the Stellar RPC answers, as values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -12,6 +12,7 @@ from kale_chain.xdr.results import (
     ContractFailure,
     ResultCodes,
     read_contract_failure,
+    read_inner_hash,
     read_result,
     read_return_value,
 )
@@ -177,7 +178,7 @@ class LedgerTransaction:
         return failure.error(identity) if failure else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LedgerUpdate:
     """Every ledger closed since the last update, each exactly once.
 
@@ -190,3 +191,24 @@ class LedgerUpdate:
     first: int
     last: Ledger
     transactions: Mapping[str, LedgerTransaction] = field(repr=False)
+
+    def find(self, hashes: Iterable[bytes]) -> LedgerTransaction | None:
+        """The first transaction known by one of these hashes: its own, or that of the transaction it wraps."""
+        names = [digest.hex() for digest in hashes]
+        return next(
+            (
+                found
+                for table in (self.transactions, self._by_inner_hash)
+                for name in names
+                if (found := table.get(name))
+            ),
+            None,
+        )
+
+    @cached_property
+    def _by_inner_hash(self) -> Mapping[str, LedgerTransaction]:
+        return {
+            inner: transaction
+            for transaction in self.transactions.values()
+            if transaction.fee_bump and (inner := read_inner_hash(transaction.result_xdr))
+        }

@@ -153,9 +153,10 @@ class StellarRpc:
         except ValidationError as error:
             raise self._unreadable("getTransaction") from error
 
-    async def send(self, envelope_xdr: str) -> Submission:
+    async def send(self, envelope_xdr: str, *, tries: int = 0) -> Submission:
         """Send a signed transaction (base64 TransactionEnvelope). Sending the same bytes again does no harm.
 
+        `tries` is how often it was sent before: of several endpoints each time another one gets it first.
         No answer, not even an error, tells what became of it: only its result in a ledger does.
         """
         answer = await self._call("sendTransaction", soroban_rpc.SendTransactionResponse, {"transaction": envelope_xdr})

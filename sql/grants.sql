@@ -47,7 +47,9 @@ GRANT UPDATE (
 ) ON harvest_transactions TO kale_application;
 
 GRANT INSERT ON attempts TO kale_application;
-GRANT UPDATE (status, result_code, result_ledger, fee_charged, ended_at) ON attempts TO kale_application;
+GRANT UPDATE (status, result_code, result_ledger, result_hash, fee_charged, ended_at) ON attempts TO kale_application;
+
+GRANT INSERT ON attempt_bumps TO kale_application;
 
 GRANT UPDATE (fence, epoch, holder, taken_at, system_identifier, timeline) ON lease TO kale_application;
 

@@ -22,6 +22,7 @@ from kale_chain.tx import (
     FarmCalls,
     Signer,
     Transaction,
+    bump_again,
     fee_bump,
 )
 
@@ -31,6 +32,8 @@ MAX_INCLUSION_FEE = 100_000
 """Most stroops an operation is allowed to offer for being included: 0.01 XLM, 1,000 times the least."""
 _CHANNEL_LABEL = "backend channel"
 _MARGIN_PERCENT = 100
+_BUMP_FACTOR = 10
+"""How many times its predecessor's fee rate a node asks of a fee bump that replaces another in its queue."""
 
 
 class KaleTransactionFactory:
@@ -52,6 +55,7 @@ class KaleTransactionFactory:
         self._rpc = rpc
         self._reader = FarmReader(rpc, identity)
         self._fee = MIN_FEE
+        self._passphrase = identity.passphrase
         derived = [master.derive(_CHANNEL_LABEL, number) for number in range(channels)]
         self._channels = {signer.address: signer for signer in derived}
 
@@ -154,6 +158,13 @@ class KaleTransactionFactory:
         )
         return _signed(call.signed_by(self._master))
 
+    def bump(self, envelope: str, *, limit: int) -> SignedTransaction | None:
+        """See TransactionFactory."""
+        last = Transaction.from_envelope(envelope, self._passphrase)
+        offered = (last.fee - last.resource_fee) // (last.operations + 1)
+        bump = bump_again(last, self._master, inclusion_fee=max(_BUMP_FACTOR * offered, self._fee))
+        return _signed(bump) if bump.fee <= limit else None
+
     def _bumped(self, call: Transaction) -> SignedTransaction:
         return _signed(fee_bump(call, self._master, inclusion_fee=self._fee))
 
@@ -171,4 +182,5 @@ def _signed(transaction: Transaction) -> SignedTransaction:
         sequence=transaction.sequence,
         envelope=transaction.envelope,
         max_ledger=transaction.max_ledger,
+        max_fee=transaction.fee,
     )

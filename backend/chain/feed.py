@@ -35,10 +35,10 @@ class RpcClosedLedgers:
 
     def find(self, attempt: Attempt) -> TransactionResult | None:
         """See ClosedLedgers."""
-        transaction = self.update.transactions.get(attempt.hash.hex())
-        if transaction is None:
-            return None
         with ledger_faults():
+            transaction = self.update.find(attempt.hashes)
+            if transaction is None:
+                return None
             return decoded_result(transaction, self.identity)
 
 
@@ -81,8 +81,8 @@ class RpcSender:
     def __init__(self, rpc: StellarRpc) -> None:
         self._rpc = rpc
 
-    async def send(self, envelope: str) -> SendOutcome:
+    async def send(self, envelope: str, *, tries: int = 0) -> SendOutcome:
         """See TransactionSender."""
         with ledger_faults():
-            submission = await self._rpc.send(envelope)
+            submission = await self._rpc.send(envelope, tries=tries)
         return SendOutcome(submission.status.value, submission.code)

@@ -1,6 +1,7 @@
 """Attempts: stored before they are sent, ended together with what their end brings about."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 
 from sqlalchemy import text
@@ -8,25 +9,64 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db.database import Database
 from backend.db.effects import apply_effects
-from backend.domain.attempt import Attempt, AttemptKind
+from backend.domain.attempt import Attempt, AttemptKind, Bump
 from backend.domain.settlement import Effect, Settlement
+from backend.domain.spending import Spending
 
 _INSERT = text("""
 INSERT INTO attempts (
-    hash, inner_hash, kind, intent_id, source_account, source_sequence, envelope, max_ledger, created_ledger,
+    hash, inner_hash, kind, intent_id, source_account, source_sequence, envelope, max_ledger, created_ledger, max_fee,
     fence
 )
 SELECT
     decode(a.hash, 'hex'), decode(a.inner_hash, 'hex'), a.kind, a.intent_id, a.source, a.sequence, a.envelope,
-    a.max_ledger, a.created_ledger, CAST(:fence AS bigint)
+    a.max_ledger, a.created_ledger, a.max_fee, CAST(:fence AS bigint)
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS a (
     hash text, inner_hash text, kind text, intent_id uuid, source text, sequence bigint, envelope text,
-    max_ledger bigint, created_ledger bigint
+    max_ledger bigint, created_ledger bigint, max_fee bigint
 )
 """)
 _OPEN = text("""
-SELECT hash, inner_hash, kind, intent_id, source_account, source_sequence, envelope, max_ledger, created_ledger
-FROM attempts WHERE status = 'open' ORDER BY created_at, hash
+SELECT
+    a.hash, a.inner_hash, a.kind, a.intent_id, a.source_account, a.source_sequence, a.envelope, a.max_ledger,
+    a.created_ledger, a.max_fee
+FROM attempts AS a WHERE a.status = 'open' ORDER BY a.created_at, a.hash
+""")
+_BUMPS = text("""
+SELECT b.hash, b.attempt_hash, b.number, b.envelope, b.max_fee, b.created_ledger
+FROM attempt_bumps AS b INNER JOIN attempts AS a ON a.hash = b.attempt_hash
+WHERE a.status = 'open' ORDER BY b.attempt_hash, b.number
+""")
+_INSERT_BUMPS = text("""
+INSERT INTO attempt_bumps (hash, attempt_hash, number, envelope, max_fee, created_ledger, fence)
+SELECT
+    decode(b.hash, 'hex'), decode(b.attempt_hash, 'hex'), b.number, b.envelope, b.max_fee, b.created_ledger,
+    CAST(:fence AS bigint)
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS b (
+    hash text, attempt_hash text, number integer, envelope text, max_fee bigint, created_ledger bigint
+)
+""")
+_SPENDING = text("""
+SELECT
+    (
+        SELECT coalesce(sum(a.fee_charged), 0) FROM attempts AS a
+        WHERE a.created_ledger > :since_ledger AND a.status <> 'open'
+    ) AS charged,
+    (
+        SELECT coalesce(sum(greatest(a.max_fee, b.max_fee)), 0)
+        FROM attempts AS a
+        LEFT JOIN LATERAL (
+            SELECT max(x.max_fee) AS max_fee FROM attempt_bumps AS x WHERE x.attempt_hash = a.hash
+        ) AS b ON TRUE
+        WHERE a.status = 'open'
+    ) AS at_stake,
+    (SELECT count(*) FROM harvest_transactions AS h WHERE h.status = 'pending') AS open_pails,
+    (
+        SELECT max(f.fee_charged) FROM (
+            SELECT a.fee_charged FROM attempts AS a
+            WHERE a.kind = 'harvest' AND a.status = 'succeeded' ORDER BY a.result_ledger DESC LIMIT 100
+        ) AS f
+    ) AS harvest_fee
 """)
 _LOCK = text("""
 SELECT hash FROM attempts WHERE hash = ANY(CAST(:hashes AS bytea[])) ORDER BY hash FOR UPDATE
@@ -35,9 +75,9 @@ _END = text("""
 UPDATE attempts AS a
 SET
     status = e.status, result_ledger = e.result_ledger, result_code = e.result_code, fee_charged = e.fee_charged,
-    ended_at = now()
+    result_hash = decode(e.result_hash, 'hex'), ended_at = now()
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS e (
-    hash text, status text, result_ledger bigint, result_code text, fee_charged bigint
+    hash text, status text, result_ledger bigint, result_code text, fee_charged bigint, result_hash text
 )
 WHERE a.hash = decode(e.hash, 'hex') AND a.status = 'open'
 RETURNING a.hash
@@ -63,6 +103,7 @@ async def insert_attempts(connection: AsyncConnection, attempts: Sequence[Attemp
             "envelope": attempt.envelope,
             "max_ledger": attempt.max_ledger,
             "created_ledger": attempt.created_ledger,
+            "max_fee": attempt.max_fee,
         }
         for attempt in attempts
     ]
@@ -79,6 +120,9 @@ class SqlAttemptStore:
         """Every open attempt."""
         async with self._database.transaction() as connection:
             rows = (await connection.execute(_OPEN)).all()
+            bumps = defaultdict[bytes, list[Bump]](list)
+            for row in (await connection.execute(_BUMPS)).all():
+                bumps[row.attempt_hash].append(Bump(*row))
         return [
             Attempt(
                 hash=row.hash,
@@ -90,6 +134,8 @@ class SqlAttemptStore:
                 envelope=row.envelope,
                 max_ledger=row.max_ledger,
                 created_ledger=row.created_ledger,
+                max_fee=row.max_fee,
+                bumps=tuple(bumps[row.hash]),
             )
             for row in rows
         ]
@@ -98,6 +144,30 @@ class SqlAttemptStore:
         """Stores an attempt that belongs to no row (kind CHANNELS)."""
         async with self._database.transaction() as connection:
             await insert_attempts(connection, [attempt], fence=self._database.fence)
+
+    async def bump(self, bumps: Sequence[Bump]) -> None:
+        """Stores fee bumps of open attempts, all or nothing."""
+        if not bumps:
+            return
+        rows = [
+            {
+                "hash": bump.hash.hex(),
+                "attempt_hash": bump.attempt_hash.hex(),
+                "number": bump.number,
+                "envelope": bump.envelope,
+                "max_fee": bump.max_fee,
+                "created_ledger": bump.created_ledger,
+            }
+            for bump in bumps
+        ]
+        async with self._database.transaction() as connection:
+            await connection.execute(_INSERT_BUMPS, {"rows": json.dumps(rows), "fence": self._database.fence})
+
+    async def spending(self, since_ledger: int) -> Spending:
+        """What transactions have cost since a ledger, what open ones may cost, and what harvests will."""
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(_SPENDING, {"since_ledger": since_ledger})).one()
+        return Spending(int(row.charged), int(row.at_stake), row.open_pails, row.harvest_fee)
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Ends attempts and applies their effects, all or nothing; an attempt already ended is passed over."""
@@ -131,6 +201,7 @@ def _ends(settlements: Sequence[Settlement]) -> str:
                 "result_ledger": settlement.result_ledger,
                 "result_code": settlement.result_code,
                 "fee_charged": settlement.fee_charged,
+                "result_hash": settlement.result_hash.hex() if settlement.result_hash else None,
             }
             for settlement in settlements
         ]

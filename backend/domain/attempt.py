@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -25,14 +25,35 @@ class AttemptState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     EXPIRED = "expired"
+    SUPERSEDED = "superseded"
 
 
 TRANSITIONS: Mapping[AttemptState, frozenset[AttemptState]] = {
-    AttemptState.OPEN: frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.EXPIRED}),
+    AttemptState.OPEN: frozenset(
+        {AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.EXPIRED, AttemptState.SUPERSEDED}
+    ),
     AttemptState.SUCCEEDED: frozenset(),
     AttemptState.FAILED: frozenset(),
     AttemptState.EXPIRED: frozenset(),
+    AttemptState.SUPERSEDED: frozenset(),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Bump:
+    """The same inner transaction again, wrapped in a fee bump that offers more; any of its attempt's may be applied."""
+
+    hash: bytes
+    """Hash of the fee bump, 32 bytes."""
+    attempt_hash: bytes
+    number: int
+    """1 for the attempt's first bump, 2 for the next."""
+    envelope: str = field(repr=False)
+    """The signed envelope, base64."""
+    max_fee: int
+    """Most stroops of XLM it can cost."""
+    created_ledger: int
+    """The last ledger closed when it was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +76,41 @@ class Attempt:
     """The first ledger that can no longer take it."""
     created_ledger: int
     """The last ledger closed when it was stored: its result is looked for in later ones only."""
+    max_fee: int = 0
+    """Most stroops of XLM the first envelope can cost; 0 where that was not recorded."""
+    bumps: tuple[Bump, ...] = ()
+    """What was bumped since, in order; the last one is what is sent."""
+
+    @property
+    def hashes(self) -> tuple[bytes, ...]:
+        """Every hash by which a ledger may show it: its own, its bumps', and that of the inner transaction."""
+        inner = () if self.inner_hash is None else (self.inner_hash,)
+        return (self.hash, *(bump.hash for bump in self.bumps), *inner)
+
+    @property
+    def current_envelope(self) -> str:
+        """What is to be sent: the last bump's envelope, or the first one."""
+        return self.bumps[-1].envelope if self.bumps else self.envelope
+
+    @property
+    def highest_fee(self) -> int:
+        """Most stroops of XLM it can cost, whichever of its envelopes is applied."""
+        return max(self.max_fee, *(bump.max_fee for bump in self.bumps)) if self.bumps else self.max_fee
+
+    def with_bump(self, bump: Bump) -> Attempt:
+        """This attempt with one more bump."""
+        return replace(self, bumps=(*self.bumps, bump))
 
 
 def is_expired(attempt: Attempt, closed_ledger: int) -> bool:
     """Whether `closed_ledger`, up to which every ledger was read without finding it, proves it can never apply."""
     return closed_ledger >= attempt.max_ledger
+
+
+def is_superseded(attempt: Attempt, used_sequence: int, at_ledger: int) -> bool:
+    """Whether its source's sequence number proves that it can never apply.
+
+    `used_sequence` is the source's last used number as of `at_ledger`, up to which every ledger was read without
+    finding it. An account as it was when the attempt was stored proves nothing.
+    """
+    return at_ledger > attempt.created_ledger and used_sequence >= attempt.sequence

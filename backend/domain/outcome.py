@@ -29,8 +29,10 @@ def settlement_of(attempt: Attempt, result: TransactionResult) -> Settlement:
         state=AttemptState.SUCCEEDED if result.successful else AttemptState.FAILED,
         result_ledger=result.ledger,
         result_code=None if result.successful else result.operation_code or result.code,
-        fee_charged=result.fee_charged,
+        # Whoever wraps our inner transaction in a fee bump of his own pays for it himself.
+        fee_charged=result.fee_charged if result.hash in attempt.hashes else 0,
         effects=_APPLIED[attempt.kind](attempt, result),
+        result_hash=result.hash,
     )
 
 
@@ -42,6 +44,22 @@ def expiry_of(attempt: Attempt, closed_ledger: int, refusal: str | None) -> Sett
         result_ledger=closed_ledger,
         result_code=refusal,
         effects=_expired(attempt),
+    )
+
+
+def supersession_of(attempt: Attempt, ledger: int, consumer: bytes | None) -> Settlement:
+    """The settlement of an attempt whose sequence number another transaction used up to `ledger`.
+
+    `consumer` is that transaction's hash, if it could be found. The intent goes on as after an expiry: nothing of it
+    was applied, and another transaction may be built.
+    """
+    return Settlement(
+        attempt_hash=attempt.hash,
+        state=AttemptState.SUPERSEDED,
+        result_ledger=ledger,
+        result_code="txBAD_SEQ",
+        effects=_expired(attempt),
+        result_hash=consumer,
     )
 
 

@@ -90,9 +90,11 @@ class Settlement:
     attempt_hash: bytes
     state: AttemptState
     result_ledger: int
-    """The ledger that applied it, or the closed ledger that proves it expired (at or past its max_ledger)."""
+    """The ledger that applied it, or the closed one that proves its end: expired at or past its max_ledger."""
     result_code: str | None = None
     """Why it failed; of an expired one, the network's last refusal at submission, if there was one."""
     fee_charged: int | None = None
     """Stroops of XLM taken from the fee account; None if none was."""
     effects: Sequence[Effect] = ()
+    result_hash: bytes | None = None
+    """Hash of the transaction that was applied with its sequence number; None if none was, or it is not known."""

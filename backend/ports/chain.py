@@ -107,8 +107,41 @@ class SendOutcome:
 class TransactionSender(Protocol):
     """Hands signed transactions to the network."""
 
-    async def send(self, envelope: str) -> SendOutcome:
-        """Sends the bytes; sending the same ones again is harmless."""
+    async def send(self, envelope: str, *, tries: int = 0) -> SendOutcome:
+        """Sends the bytes; sending the same ones again is harmless.
+
+        `tries` is how often they were sent before: each time another endpoint gets them first.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class UsedSequence:
+    """The last sequence number an account has used, as of a closed ledger."""
+
+    sequence: int
+    ledger: int
+
+
+class Witnesses(Protocol):
+    """What the RPC endpoints say together. One alone ends no attempt where there are several.
+
+    Neither method raises for an endpoint that does not answer: it has no vote, and that is reported elsewhere.
+    """
+
+    async def absent(self, attempts: Sequence[Attempt], ledger: int) -> frozenset[bytes]:
+        """Hashes (Attempt.hash) of those that, as enough endpoints agree, no ledger up to `ledger` holds.
+
+        The caller has read these ledgers without finding them. Where endpoints contradict each other none is named.
+        """
+
+    async def used_sequences(self, sources: Sequence[str]) -> Mapping[str, UsedSequence]:
+        """The last sequence numbers of accounts as enough endpoints confirm them; the others are left out.
+
+        `ledger` is the latest of the confirming answers.
+        """
+
+    async def consumer(self, attempt: Attempt, ledger: int) -> bytes | None:
+        """Hash of the transaction that used the attempt's sequence number after it was stored; None if not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +154,8 @@ class SignedTransaction:
     sequence: int
     envelope: str = field(repr=False)
     max_ledger: int
+    max_fee: int = 0
+    """Most stroops of XLM it can cost."""
 
 
 class TransactionFactory(Protocol):
@@ -175,6 +210,12 @@ class TransactionFactory(Protocol):
 
     def channel_accounts(self, addresses: Sequence[str], *, sequence: int, max_ledger: int) -> SignedTransaction:
         """Channel accounts with 1 XLM each, created by the master account; at most 100."""
+
+    def bump(self, envelope: str, *, limit: int) -> SignedTransaction | None:
+        """A fee bump around the inner transaction of this one, offering enough more to replace it in a node's queue.
+
+        None where that would cost more than `limit` stroops.
+        """
 
     async def refresh(self) -> None:
         """Reads what fees are needed at present, for transactions built from now on."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from backend.domain.attempt import Attempt
+from backend.domain.attempt import Attempt, Bump
 from backend.domain.audit import ChainHead, Link
 from backend.domain.farmer import Farmer, FarmerChange, FarmerKey, FarmerState, NewFarmer
 from backend.domain.harvest import OpenPail
 from backend.domain.plant import Plant, PlantEvent, PlantRequest
 from backend.domain.settlement import Effect, Settlement
+from backend.domain.spending import Spending
 from backend.domain.work import WorkReport
 from backend.ports.chain import PailKey
 from backend.ports.lease import LeaseStore, QuarantineStore
@@ -219,6 +220,15 @@ class AttemptStore(Protocol):
 
     async def store(self, attempt: Attempt) -> None:
         """Stores an attempt that belongs to no row (kind CHANNELS)."""
+
+    async def bump(self, bumps: Sequence[Bump]) -> None:
+        """Stores fee bumps of open attempts, all or nothing.
+
+        Raises StoreConflictError where the attempt has ended, or the bump does not follow the last one with more fee.
+        """
+
+    async def spending(self, since_ledger: int) -> Spending:
+        """What attempts stored after a ledger have cost, what open ones may yet cost, and what harvests will."""
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Ends attempts and applies their effects, all or nothing.

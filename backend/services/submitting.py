@@ -1,7 +1,7 @@
 """The core of every transaction: stored before it is sent, sent again until its end is proven, ended by proof alone.
 
-An attempt ends by its result in a ledger, or by a closed ledger at or past its max_ledger once every ledger up to there
-was read without finding it. What the network says at submission, time-outs and faults of the RPC change nothing.
+An attempt ends by the proofs of `services.proving` and by nothing else: what the network says at submission, time-outs
+and faults of the RPC change nothing.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
-from backend.domain.attempt import Attempt, AttemptKind, AttemptState, is_expired
-from backend.domain.outcome import expiry_of, settlement_of
-from backend.domain.settlement import Settlement
+from backend.domain.attempt import Attempt, AttemptKind, AttemptState, Bump
 from backend.errors import LedgerUnavailableError, UnavailableError
-from backend.ports.chain import ClosedLedgers, SignedTransaction, TransactionSender
+from backend.ports.chain import ClosedLedgers, SignedTransaction, TransactionSender, Witnesses
 from backend.ports.stores import AttemptStore
+from backend.services.proving import Ended, Proving
 from backend.services.pulse import Pulse
 
 _log = structlog.get_logger()
@@ -32,14 +30,11 @@ _TRUST_LEDGERS = 2
 _CONCURRENT_SENDS = 64
 _DATABASE_RETRY_SECONDS = 0.5
 _MAX_HOLD_EXPONENT = 8
+_USED_SEQUENCE = "txBAD_SEQ"
+_TOO_CHEAP = "txINSUFFICIENT_FEE"
+_UNUSED = frozenset({AttemptState.EXPIRED, AttemptState.SUPERSEDED})
 
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """An attempt whose end was stored."""
-
-    attempt: Attempt
-    settlement: Settlement
+__all__ = ["LEDGER_WINDOW", "Ended", "Submitting", "attempt_of"]
 
 
 def attempt_of(signed: SignedTransaction, kind: AttemptKind, intent_id: UUID, *, created_ledger: int) -> Attempt:
@@ -54,19 +49,28 @@ def attempt_of(signed: SignedTransaction, kind: AttemptKind, intent_id: UUID, *,
         envelope=signed.envelope,
         max_ledger=signed.max_ledger,
         created_ledger=created_ledger,
+        max_fee=signed.max_fee,
     )
 
 
 class Submitting:
-    """Holds the open attempts. `rows` beats whenever the rows of plants, harvests or farmers have moved."""
+    """Holds the open attempts. `rows` beats whenever the rows of plants, harvests or farmers have moved.
 
-    def __init__(self, attempts: AttemptStore, sender: TransactionSender) -> None:
+    Args:
+        attempts: Where they are stored.
+        sender: Sends them.
+        witnesses: Confirm that no ledger holds an attempt; without them what was read of one endpoint is the proof.
+    """
+
+    def __init__(self, attempts: AttemptStore, sender: TransactionSender, witnesses: Witnesses | None = None) -> None:
         self._attempts = attempts
         self._sender = sender
+        self._proving = Proving(witnesses)
         self.rows = Pulse()
         self._open: dict[bytes, Attempt] = {}
         self._refusals: dict[bytes, str] = {}
         self._accepted: dict[bytes, int] = {}
+        self._sends: Counter[bytes] = Counter()
         self._closed = 0
         self._sequences: dict[str, int] = {}
         self._claimed: set[str] = set()
@@ -79,6 +83,16 @@ class Submitting:
     def open_count(self) -> int:
         """How many attempts are open."""
         return len(self._open)
+
+    @property
+    def open(self) -> Sequence[Attempt]:
+        """The open attempts."""
+        return tuple(self._open.values())
+
+    @property
+    def closed(self) -> int:
+        """The last ledger whose transactions were settled; 0 before the first."""
+        return self._closed
 
     def busy(self, source: str) -> bool:
         """Whether an open attempt uses this account's sequence numbers."""
@@ -138,7 +152,7 @@ class Submitting:
             try:
                 if self._stale:
                     await self.load()
-                ended = self._ended(update)
+                ended = await self._proving.ended(update, tuple(self._open.values()), self._refusals)
                 if ended:
                     await self._attempts.settle([end.settlement for end in ended])
                 break
@@ -153,29 +167,39 @@ class Submitting:
         return ended
 
     async def resend(self) -> None:
-        """Sends open attempts again that the network has not accepted lately; the same bytes, so nothing doubles."""
+        """Sends open attempts again that the network has not accepted lately; the same bytes, so nothing doubles.
+
+        Of those refused for their sequence numbers it is then asked who used them.
+        """
         await self._send_all([a for a in self._open.values() if self._is_silent(a)])
+        suspects = [a for a in self._open.values() if self._refusals.get(a.hash) == _USED_SEQUENCE]
+        await self._proving.look(suspects)
+
+    def wants_more(self, attempt: Attempt) -> bool:
+        """Whether the network has it, or would have it for a higher fee; what never reached it needs no fee bump."""
+        return attempt.hash in self._accepted or self._refusals.get(attempt.hash) == _TOO_CHEAP
+
+    async def bump(self, bumps: Sequence[Bump]) -> None:
+        """Takes stored fee bumps of open attempts into care and sends them."""
+        bumped = []
+        for bump in bumps:
+            attempt = self._open.get(bump.attempt_hash)
+            if attempt is not None and bump not in attempt.bumps:
+                attempt = self._open[attempt.hash] = attempt.with_bump(bump)
+                bumped.append(attempt)
+        await self._send_all(bumped)
 
     def _is_silent(self, attempt: Attempt) -> bool:
         return self._closed - self._accepted.get(attempt.hash, 0) >= _TRUST_LEDGERS
-
-    def _ended(self, update: ClosedLedgers) -> list[Ended]:
-        ended = []
-        for attempt in self._open.values():
-            result = update.find(attempt)
-            if result is not None:
-                ended.append(Ended(attempt, settlement_of(attempt, result)))
-            elif is_expired(attempt, update.last.sequence):
-                refusal = self._refusals.get(attempt.hash)
-                ended.append(Ended(attempt, expiry_of(attempt, update.last.sequence, refusal)))
-        return ended
 
     def _forget(self, end: Ended) -> None:
         attempt, settlement = end.attempt, end.settlement
         self._open.pop(attempt.hash, None)
         self._refusals.pop(attempt.hash, None)
         self._accepted.pop(attempt.hash, None)
-        if settlement.state is not AttemptState.EXPIRED:
+        self._sends.pop(attempt.hash, None)
+        self._proving.forget(attempt)
+        if settlement.state not in _UNUSED:
             self._sequences[attempt.source] = max(self._sequences.get(attempt.source, 0), attempt.sequence)
         if settlement.state is AttemptState.FAILED:
             self._failures[attempt.intent_id] += 1
@@ -202,8 +226,9 @@ class Submitting:
         async with self._slots:
             if attempt.hash not in self._open:
                 return
+            tries, self._sends[attempt.hash] = self._sends[attempt.hash], self._sends[attempt.hash] + 1
             try:
-                outcome = await self._sender.send(attempt.envelope)
+                outcome = await self._sender.send(attempt.current_envelope, tries=tries)
             except LedgerUnavailableError as error:
                 _log.warning("sending goes on later", transaction_hash=attempt.hash.hex(), error=str(error))
                 return

@@ -5,7 +5,7 @@ A transaction is bounded by ledgers alone, so that no machine's clock decides wh
 
 from kale_chain.tx.calls import HARVEST, PLANT, PLANT_WITHOUT_STAKE, WORK, FarmCalls
 from kale_chain.tx.classic import MAX_SPONSORED, ClassicCalls
-from kale_chain.tx.envelope import MIN_FEE, Bounds, Transaction, fee_bump
+from kale_chain.tx.envelope import MIN_FEE, Bounds, Transaction, bump_again, fee_bump
 from kale_chain.tx.signer import Signer
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "FarmCalls",
     "Signer",
     "Transaction",
+    "bump_again",
     "fee_bump",
 ]

@@ -19,6 +19,11 @@ MIN_FEE = 100
 
 _PLAIN = struct.pack(">i", stellar_xdr.EnvelopeType.ENVELOPE_TYPE_TX)
 _FEE_BUMP = struct.pack(">i", stellar_xdr.EnvelopeType.ENVELOPE_TYPE_TX_FEE_BUMP)
+_FEE_SOURCE = struct.Struct(">i32s")
+_FEE = struct.Struct(">q")
+_NO_EXTENSION = struct.pack(">i", 0)
+_INNER_FROM = len(_FEE_BUMP) + _FEE_SOURCE.size + _FEE.size
+_INNER_TO = -len(_NO_EXTENSION)
 
 
 class Signs(Protocol):
@@ -209,16 +214,31 @@ def fee_bump(inner: Transaction, payer: Signs, *, inclusion_fee: int = MIN_FEE) 
     """
     if inner.inner_hash is not None:
         raise ValueError("a fee bump cannot be bumped: wrap its inner transaction again")
-    fee = inclusion_fee * (inner.operations + 1) + inner.resource_fee
+    return _wrapped(replace(inner, inner_hash=inner.hash), inner.envelope_bytes, payer, inclusion_fee)
+
+
+def bump_again(bump: Transaction, payer: Signs, *, inclusion_fee: int) -> Transaction:
+    """A fee bump with another fee around the inner transaction of `bump`, byte for byte, so that only one can apply.
+
+    Args:
+        bump: A fee bump.
+        payer: Pays and signs.
+        inclusion_fee: See `fee_bump`.
+    """
+    if bump.inner_hash is None:
+        raise ValueError("a plain transaction holds no inner one: use fee_bump")
+    return _wrapped(bump, bump.tagged[_INNER_FROM:_INNER_TO], payer, inclusion_fee)
+
+
+def _wrapped(of: Transaction, inner_envelope: bytes, payer: Signs, inclusion_fee: int) -> Transaction:
+    fee = inclusion_fee * (of.operations + 1) + of.resource_fee
     key = StrKey.decode_ed25519_public_key(payer.address)
-    fee_source = struct.pack(">i32s", stellar_xdr.CryptoKeyType.KEY_TYPE_ED25519, key)
-    no_extension = struct.pack(">i", 0)
+    fee_source = _FEE_SOURCE.pack(stellar_xdr.CryptoKeyType.KEY_TYPE_ED25519, key)
     bump = replace(
-        inner,
+        of,
         payer=payer.address,
         fee=fee,
-        inner_hash=inner.hash,
-        tagged=_FEE_BUMP + fee_source + struct.pack(">q", fee) + inner.envelope_bytes + no_extension,
+        tagged=_FEE_BUMP + fee_source + _FEE.pack(fee) + inner_envelope + _NO_EXTENSION,
         signatures=(),
     )
     return bump.signed_by(payer)

@@ -1,5 +1,7 @@
 """What a transaction did: result codes, return value, fees, and which contract refused it."""
 
+import base64
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,10 @@ from kale_chain.xdr.entries import Native, decoded
 Code = stellar_xdr.TransactionResultCode
 
 _FEE_BUMPS = (Code.txFEE_BUMP_INNER_SUCCESS, Code.txFEE_BUMP_INNER_FAILED)
+_FEE_BUMP_CODES = frozenset(code.value for code in _FEE_BUMPS)
+_FEE_CODE_HASH = struct.Struct(">8xi32s")
+_HASH_DIGITS_BASE64 = 60
+"""Digits of base64 that hold the first 45 bytes, one more than are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,25 @@ def _read_result(result_xdr: str) -> ResultCodes:
 def read_result(result_xdr: str) -> ResultCodes:
     """The codes of a TransactionResult (base64)."""
     return decoded("a transaction result", lambda: _read_result(result_xdr))
+
+
+def read_inner_hash(result_xdr: str) -> str | None:
+    """The inner transaction's hash (64 hex digits) of a fee bump's TransactionResult (base64), else None.
+
+    It lies at a fixed place, fee (8 bytes), code (4), hash (32), so that whole ledgers are searched cheaply.
+
+    Raises:
+        MalformedXdrError: it is no base64, or too short.
+    """
+
+    def inner_hash() -> str | None:
+        raw = base64.b64decode(result_xdr[:_HASH_DIGITS_BASE64], validate=True)
+        code, digest = _FEE_CODE_HASH.unpack_from(raw.ljust(_FEE_CODE_HASH.size, b"\0"))
+        if code not in _FEE_BUMP_CODES:
+            return None
+        return str(digest.hex())
+
+    return decoded("a transaction result", inner_hash)
 
 
 def _soroban_meta(

@@ -23,6 +23,7 @@ TABLES = (
     "work_results",
     "harvest_transactions",
     "attempts",
+    "attempt_bumps",
     "lease",
     "quarantines",
     "block_event_links",

@@ -12,7 +12,7 @@ from backend.domain.failure import Failure, FailureReason
 from backend.domain.settlement import HarvestClosed, PlantFailed
 from backend.errors import StoreConflictError
 from backend.ports.stores import Stores
-from tests.fixtures.rows import Rows, confirmed, expired, failed, harvested, succeeded
+from tests.fixtures.rows import Rows, bumped, confirmed, expired, failed, harvested, succeeded, superseded
 from tests.fixtures.stores import Query
 
 MASTER = "GAA2M7F4E3C26N5Z2BMMVT5GQYHZ4E6KSGTYSLXKK4WO4IYPIOZUPYTR"
@@ -160,3 +160,64 @@ async def test_settling_nothing_is_nothing(stores: Stores) -> None:
     await stores.attempts.settle([])
     await stores.attempts.apply([])
     assert await stores.attempts.open() == []
+
+
+async def test_superseded_attempt_tells_who_used_its_number(stores: SqlStores, rows: Rows, query: Query) -> None:
+    attempt = channels(rows)
+    await stores.attempts.store(attempt)
+    end = superseded(attempt)
+    await stores.attempts.settle([end])
+    await stores.attempts.settle([succeeded(attempt)])
+    assert query("SELECT status, result_ledger, result_hash FROM attempts") == [("superseded", 103, end.result_hash)]
+    assert await stores.attempts.open() == []
+
+
+async def test_supersession_by_an_older_sight_or_itself_is_refused(stores: SqlStores, rows: Rows) -> None:
+    attempt = channels(rows)
+    await stores.attempts.store(attempt)
+    for wrong in (superseded(attempt, 100), replace(superseded(attempt), result_hash=attempt.inner_hash)):
+        with pytest.raises(StoreConflictError, match="attempts_supersession_proven"):
+            await stores.attempts.settle([wrong])
+    assert await stores.attempts.open() == [attempt]
+
+
+async def test_bumps_are_read_back_with_their_attempt(stores: SqlStores, rows: Rows) -> None:
+    attempt, other = channels(rows), replace(channels(rows), source=OTHER)
+    await stores.attempts.store(attempt)
+    await stores.attempts.store(other)
+    bumps = bumped(attempt, 1), bumped(attempt, 2)
+    await stores.attempts.bump(bumps[:1])
+    await stores.attempts.bump(bumps[1:])
+    assert await stores.attempts.open() == [replace(attempt, bumps=bumps), other]
+
+
+@pytest.mark.parametrize(
+    ("number", "fee", "rule"), [(2, 5000, "rising"), (1, 1000, "rising"), (1, None, "open")], ids=str
+)
+async def test_bump_that_does_not_follow_is_refused(
+    stores: SqlStores, rows: Rows, number: int, fee: int | None, rule: str
+) -> None:
+    attempt = channels(rows)
+    await stores.attempts.store(attempt)
+    if rule == "open":
+        await stores.attempts.settle([failed(attempt)])
+    with pytest.raises(StoreConflictError, match=f"attempt_bumps_{rule}"):
+        await stores.attempts.bump([bumped(attempt, number, max_fee=fee)])
+
+
+async def test_spending_counts_what_was_charged_and_what_may_be(stores: SqlStores, rows: Rows) -> None:
+    farmers = await rows.farmers(2)
+    await rows.planted(farmers, 1)  # 300 stroops each, stored after ledger 100
+    pails = await stores.harvests.open_pails()
+    harvests = [
+        rows.attempt(AttemptKind.HARVEST, pail.harvest_id, source)
+        for pail, source in zip(pails, (MASTER, OTHER), strict=True)
+    ]
+    await stores.harvests.begin(harvests)
+    await stores.attempts.bump([bumped(harvests[0])])
+    spending = await stores.attempts.spending(99)
+    assert (spending.charged, spending.at_stake, spending.open_pails) == (600, 10_000 + 1000, 2)
+    assert spending.harvest_fee is None
+    await stores.attempts.settle([succeeded(harvests[0], [harvested(pails[0].harvest_id, 5)])])
+    spending = await stores.attempts.spending(100)
+    assert (spending.charged, spending.at_stake, spending.open_pails, spending.harvest_fee) == (0, 1000, 1, 300)

@@ -1,13 +1,14 @@
 """Small fakes of what submitting needs: a store of attempts, a network, and closed ledgers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from backend.domain.attempt import Attempt
+from backend.domain.attempt import Attempt, Bump
 from backend.domain.result import TransactionResult
 from backend.domain.settlement import Effect, Settlement
+from backend.domain.spending import Spending
 from backend.errors import DatabaseUnavailableError, LedgerUnavailableError
-from backend.ports.chain import SendOutcome
+from backend.ports.chain import SendOutcome, UsedSequence
 from kale_chain.model import Ledger
 
 
@@ -17,6 +18,7 @@ class FakeAttemptStore:
 
     stored: list[Attempt] = field(default_factory=list)
     settled: list[Settlement] = field(default_factory=list)
+    bumped: list[Bump] = field(default_factory=list)
     faults: int = 0
 
     async def open(self) -> list[Attempt]:
@@ -32,6 +34,13 @@ class FakeAttemptStore:
             raise DatabaseUnavailableError("the database is away")
         self.settled += settlements
 
+    async def bump(self, bumps: Sequence[Bump]) -> None:
+        self.bumped += bumps
+
+    async def spending(self, since_ledger: int) -> Spending:
+        del since_ledger
+        return Spending(0, sum(attempt.highest_fee for attempt in await self.open()), 0, None)
+
     async def apply(self, effects: Sequence[Effect]) -> None:
         raise NotImplementedError
 
@@ -42,9 +51,11 @@ class FakeNetwork:
 
     outcome: SendOutcome | None = field(default_factory=lambda: SendOutcome("PENDING"))
     sent: list[str] = field(default_factory=list)
+    tries: list[int] = field(default_factory=list)
 
-    async def send(self, envelope: str) -> SendOutcome:
+    async def send(self, envelope: str, *, tries: int = 0) -> SendOutcome:
         self.sent.append(envelope)
+        self.tries.append(tries)
         if self.outcome is None:
             raise LedgerUnavailableError("time-out; what was sent may have arrived")
         return self.outcome
@@ -66,4 +77,24 @@ class FakeLedgers:
         return Ledger(self.sequence, self.sequence * 5)
 
     def find(self, attempt: Attempt) -> TransactionResult | None:
-        return next((result for result in self.results if result.hash == attempt.hash), None)
+        return next((result for result in self.results if result.hash in attempt.hashes), None)
+
+
+@dataclass
+class FakeWitnesses:
+    """Confirms that no ledger holds an attempt unless it is `disputed`, and tells what sequence numbers were used."""
+
+    used: Mapping[str, UsedSequence] = field(default_factory=dict)
+    disputed: set[bytes] = field(default_factory=set)
+    used_by: bytes | None = None
+
+    async def absent(self, attempts: Sequence[Attempt], ledger: int) -> frozenset[bytes]:
+        del ledger
+        return frozenset(attempt.hash for attempt in attempts) - self.disputed
+
+    async def used_sequences(self, sources: Sequence[str]) -> Mapping[str, UsedSequence]:
+        return {source: self.used[source] for source in sources if source in self.used}
+
+    async def consumer(self, attempt: Attempt, ledger: int) -> bytes | None:
+        del attempt, ledger
+        return self.used_by

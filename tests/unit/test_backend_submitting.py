@@ -1,11 +1,12 @@
 """An attempt ends by proof alone: its result in a ledger, or a closed ledger past its bounds."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
-from backend.domain.attempt import Attempt, AttemptKind, AttemptState
+from backend.domain.attempt import Attempt, AttemptKind, AttemptState, Bump
 from backend.domain.outcome import expiry_of, settlement_of
 from backend.domain.result import Contract, ContractError, TransactionResult
 from backend.domain.settlement import (
@@ -17,10 +18,10 @@ from backend.domain.settlement import (
     WorkSettled,
 )
 from backend.domain.work import WorkState
-from backend.ports.chain import SendOutcome
+from backend.ports.chain import SendOutcome, UsedSequence
 from backend.services.pulse import Pulse
 from backend.services.submitting import Submitting
-from tests.fakes.backend_attempts import FakeAttemptStore, FakeLedgers, FakeNetwork
+from tests.fakes.backend_attempts import FakeAttemptStore, FakeLedgers, FakeNetwork, FakeWitnesses
 
 INTENT = UUID(int=7)
 
@@ -207,3 +208,107 @@ async def test_pulse_wakes_everyone_once_for_each_change() -> None:
     pulse.beat()
     assert await asyncio.gather(*waiting) == [1, 1, 1]
     assert await pulse.after(0) == 1
+
+
+STRANGER = bytes([9]) * 32
+
+
+async def test_attempt_whose_sequence_number_another_used_is_superseded() -> None:
+    store, one = FakeAttemptStore(), attempt(kind=AttemptKind.WORK)
+    witnesses = FakeWitnesses({"G1": UsedSequence(one.sequence, 103)}, used_by=STRANGER)
+    submitting = Submitting(store, FakeNetwork(SendOutcome("ERROR", "txBAD_SEQ")), witnesses)
+    await submitting.submit([one])
+    await submitting.advance(FakeLedgers(101))
+    await submitting.resend()
+    await submitting.advance(FakeLedgers(102))
+    assert store.settled == []  # the ledger of the account's answer has not been read
+    await submitting.advance(FakeLedgers(103))
+    (settled,) = store.settled
+    assert (settled.state, settled.result_ledger, settled.result_hash) == (AttemptState.SUPERSEDED, 103, STRANGER)
+    assert isinstance(settled.effects[0], WorkSettled)
+    assert submitting.open_count == 0
+
+
+@pytest.mark.parametrize(
+    ("used", "disputed"),
+    [
+        (UsedSequence(40, 103), False),  # not reached yet
+        (UsedSequence(41, 100), False),  # an account as it was when the attempt was stored
+        (UsedSequence(41, 103), True),  # another endpoint shows the transaction
+    ],
+)
+async def test_sequence_number_proves_nothing_before_its_time(used: UsedSequence, *, disputed: bool) -> None:
+    store, one = FakeAttemptStore(), attempt()
+    witnesses = FakeWitnesses({"G1": used}, disputed={one.hash} if disputed else set())
+    submitting = Submitting(store, FakeNetwork(SendOutcome("ERROR", "txBAD_SEQ")), witnesses)
+    await submitting.submit([one])
+    for sequence in range(101, 106):
+        await submitting.advance(FakeLedgers(sequence))
+        await submitting.resend()
+    assert store.settled == []
+
+
+async def test_result_goes_before_the_sequence_number_it_used_itself() -> None:
+    store, one = FakeAttemptStore(), attempt()
+    witnesses = FakeWitnesses({"G1": UsedSequence(one.sequence, 102)})
+    submitting = Submitting(store, FakeNetwork(SendOutcome("ERROR", "txBAD_SEQ")), witnesses)
+    await submitting.submit([one])
+    await submitting.advance(FakeLedgers(101))
+    await submitting.resend()
+    await submitting.advance(FakeLedgers(102, [result(one)]))
+    assert [settled.state for settled in store.settled] == [AttemptState.SUCCEEDED]
+
+
+async def test_attempt_expires_only_if_the_witnesses_agree() -> None:
+    store, one = FakeAttemptStore(), attempt()
+    witnesses = FakeWitnesses(disputed={one.hash})
+    submitting = Submitting(store, FakeNetwork(), witnesses)
+    await submitting.submit([one])
+    await submitting.advance(FakeLedgers(106))
+    await submitting.advance(FakeLedgers(107))
+    assert store.settled == []
+    witnesses.disputed.clear()
+    await submitting.advance(FakeLedgers(108))
+    (settled,) = store.settled
+    assert (settled.state, settled.result_ledger) == (AttemptState.EXPIRED, 108)
+
+
+def bump(one: Attempt, number: int = 1) -> Bump:
+    return Bump(bytes([50 + number]) * 32, one.hash, number, f"bump {number}", 1000 * number, 101)
+
+
+async def test_bump_is_sent_in_its_attempts_stead_and_its_result_ends_it() -> None:
+    store, network = FakeAttemptStore(), FakeNetwork()
+    submitting, one = Submitting(store, network), attempt()
+    await submitting.submit([one])
+    await submitting.bump([bump(one)])
+    assert network.sent == ["envelope 1", "bump 1"]
+    await submitting.advance(FakeLedgers(102, [replace(result(one), hash=bump(one).hash)]))
+    (settled,) = store.settled
+    assert (settled.attempt_hash, settled.result_hash, settled.fee_charged) == (one.hash, bump(one).hash, 777)
+
+
+async def test_inner_transaction_wrapped_by_a_stranger_ends_its_attempt_at_the_strangers_cost() -> None:
+    one = replace(attempt(), inner_hash=bytes([60]) * 32)
+    strangers = replace(result(one), hash=STRANGER)
+    settled = settlement_of(one, strangers)
+    assert (settled.state, settled.fee_charged, settled.result_hash) == (AttemptState.SUCCEEDED, 0, STRANGER)
+
+
+async def test_attempt_already_ended_is_not_bumped() -> None:
+    network, one = FakeNetwork(), attempt()
+    submitting = Submitting(FakeAttemptStore(), network)
+    await submitting.submit([one])
+    await submitting.advance(FakeLedgers(102, [result(one)]))
+    await submitting.bump([bump(one)])
+    assert network.sent == ["envelope 1"]
+
+
+async def test_each_resending_says_how_often_it_was_sent_before() -> None:
+    network = FakeNetwork(None)
+    submitting = Submitting(FakeAttemptStore(), network)
+    await submitting.submit([attempt()])
+    for sequence in (101, 102):
+        await submitting.advance(FakeLedgers(sequence))
+        await submitting.resend()
+    assert network.tries == [0, 1, 2]
