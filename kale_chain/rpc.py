@@ -159,6 +159,7 @@ class StellarRpc:
         `tries` is how often it was sent before: of several endpoints each time another one gets it first.
         No answer, not even an error, tells what became of it: only its result in a ledger does.
         """
+        del tries  # one endpoint
         answer = await self._call("sendTransaction", soroban_rpc.SendTransactionResponse, {"transaction": envelope_xdr})
         try:
             code = read_result(answer.error_result_xdr).transaction if answer.error_result_xdr else None

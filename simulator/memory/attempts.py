@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from backend.domain.attempt import TRANSITIONS, Attempt, AttemptState
+from backend.domain.attempt import TRANSITIONS, Attempt, AttemptKind, AttemptState, Bump
+from backend.domain.harvest import HarvestState
 from backend.domain.settlement import Effect, Settlement
+from backend.domain.spending import Spending
 from backend.domain.transitions import check_transition
 from backend.errors import LeaseLostError, QuarantinedError, StoreConflictError
 from simulator.memory.effects import apply_effects
 from simulator.memory.session import Session
 from simulator.memory.tables import AttemptRow, Tables
+
+_MEASURED_HARVESTS = 100
 
 
 def insert_attempts(tables: Tables, attempts: Sequence[Attempt], *, fence: int) -> None:
@@ -22,10 +27,8 @@ def insert_attempts(tables: Tables, attempts: Sequence[Attempt], *, fence: int) 
         QuarantinedError: a quarantine is open.
         StoreConflictError: another rule refuses one.
     """
-    if attempts and (fence != tables.lease.fence or fence == 0):
-        raise LeaseLostError(f"the lease is held by {tables.lease.holder} with fence {tables.lease.fence}")
-    if attempts and tables.quarantines.having("open"):
-        raise QuarantinedError("quarantine: nothing is signed")
+    if attempts:
+        _check_fence(tables, fence)
     for attempt in attempts:
         _check_unique(tables, attempt)
         tables.attempts.put(attempt.hash, AttemptRow(tables.next_number(), attempt, fence))
@@ -50,6 +53,23 @@ def open_sources(tables: Tables) -> set[str]:
     return {row.attempt.source for row in tables.attempts.having(AttemptState.OPEN)}
 
 
+def _check_fence(tables: Tables, fence: int) -> None:
+    if fence != tables.lease.fence or fence == 0:
+        raise LeaseLostError(f"the lease is held by {tables.lease.holder} with fence {tables.lease.fence}")
+    if tables.quarantines.having("open"):
+        raise QuarantinedError("quarantine: nothing is signed")
+
+
+def _bumped(tables: Tables, bump: Bump) -> AttemptRow:
+    row = tables.attempts.get(bump.attempt_hash)
+    if row is None or row.state is not AttemptState.OPEN or row.attempt.inner_hash is None:
+        raise StoreConflictError("the database refused a row by its rule attempt_bumps_open")
+    attempt = row.attempt
+    if bump.number != len(attempt.bumps) + 1 or bump.max_fee <= attempt.highest_fee:
+        raise StoreConflictError("the database refused a row by its rule attempt_bumps_rising")
+    return replace(row, attempt=attempt.with_bump(bump))
+
+
 def _check_unique(tables: Tables, attempt: Attempt) -> None:
     if tables.attempts.get(attempt.hash) is not None:
         raise StoreConflictError("the database refused a row by its rule attempts_pkey")
@@ -62,6 +82,10 @@ def _check_unique(tables: Tables, attempt: Attempt) -> None:
     live = tables.sequences.get((attempt.source, attempt.sequence))
     if live is not None and _is_live(tables, live):
         raise StoreConflictError("the database refused a row by its rule idx_attempts_live_sequence")
+
+
+def _is_paid_harvest(row: AttemptRow) -> bool:
+    return row.attempt.kind is AttemptKind.HARVEST and row.state is AttemptState.SUCCEEDED
 
 
 def _is_live(tables: Tables, attempt_hash: bytes) -> bool:
@@ -85,6 +109,31 @@ class MemoryAttemptStore:
         """Stores an attempt that belongs to no row (kind CHANNELS)."""
         async with self._session.transaction() as tables:
             insert_attempts(tables, [attempt], fence=self._session.fence)
+
+    async def bump(self, bumps: Sequence[Bump]) -> None:
+        """Stores fee bumps of open attempts, all or nothing."""
+        if not bumps:
+            return
+        async with self._session.transaction() as tables:
+            _check_fence(tables, self._session.fence)
+            for bump in bumps:
+                tables.attempts.put(bump.attempt_hash, _bumped(tables, bump))
+
+    async def spending(self, since_ledger: int) -> Spending:
+        """What transactions have cost since a ledger, what open ones may cost, and what harvests will."""
+        async with self._session.transaction() as tables:
+            # Attempts lie in the order of their ledgers, so that only the newest need be looked at.
+            recent = itertools.takewhile(
+                lambda row: row.attempt.created_ledger > since_ledger, tables.attempts.newest()
+            )
+            harvests = (row for row in tables.attempts.newest() if _is_paid_harvest(row))
+            fees = [row.fee_charged or 0 for row in itertools.islice(harvests, _MEASURED_HARVESTS)]
+            return Spending(
+                charged=sum(row.fee_charged or 0 for row in recent),
+                at_stake=sum(row.attempt.highest_fee for row in tables.attempts.having(AttemptState.OPEN)),
+                open_pails=len(tables.harvests.having(HarvestState.PENDING)),
+                harvest_fee=max(fees, default=None),
+            )
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Ends attempts and applies their effects, all or nothing; an attempt already ended is passed over."""
@@ -111,6 +160,11 @@ def _ended(tables: Tables, row: AttemptRow, settlement: Settlement) -> AttemptRo
     attempt = row.attempt
     if settlement.state is AttemptState.EXPIRED and settlement.result_ledger < attempt.max_ledger:
         raise StoreConflictError("the database refused a row by its rule attempts_expiry_proven")
+    if settlement.state is AttemptState.SUPERSEDED and (
+        settlement.result_ledger <= attempt.created_ledger
+        or (settlement.result_hash is not None and settlement.result_hash in attempt.hashes)
+    ):
+        raise StoreConflictError("the database refused a row by its rule attempts_supersession_proven")
     if settlement.state is AttemptState.SUCCEEDED:
         done = any(
             other.state is AttemptState.SUCCEEDED for other in attempts_of(tables, attempt.kind, attempt.intent_id)
@@ -123,4 +177,5 @@ def _ended(tables: Tables, row: AttemptRow, settlement: Settlement) -> AttemptRo
         result_code=settlement.result_code,
         result_ledger=settlement.result_ledger,
         fee_charged=settlement.fee_charged,
+        result_hash=settlement.result_hash,
     )

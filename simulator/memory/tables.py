@@ -99,6 +99,7 @@ class AttemptRow:
     result_code: str | None = None
     result_ledger: int | None = None
     fee_charged: int | None = None
+    result_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,10 @@ class Table(Generic[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows.values())
+
+    def newest(self) -> Iterator[Row]:
+        """The rows, last inserted first."""
+        return reversed(self.rows.values())
 
     def get(self, key: Hashable) -> Row | None:
         """The row, if there is one."""

@@ -162,7 +162,7 @@ async def test_settling_nothing_is_nothing(stores: Stores) -> None:
     assert await stores.attempts.open() == []
 
 
-async def test_superseded_attempt_tells_who_used_its_number(stores: SqlStores, rows: Rows, query: Query) -> None:
+async def test_superseded_attempt_tells_who_used_its_number(stores: Stores, rows: Rows, query: Query) -> None:
     attempt = channels(rows)
     await stores.attempts.store(attempt)
     end = superseded(attempt)
@@ -172,7 +172,7 @@ async def test_superseded_attempt_tells_who_used_its_number(stores: SqlStores, r
     assert await stores.attempts.open() == []
 
 
-async def test_supersession_by_an_older_sight_or_itself_is_refused(stores: SqlStores, rows: Rows) -> None:
+async def test_supersession_by_an_older_sight_or_itself_is_refused(stores: Stores, rows: Rows) -> None:
     attempt = channels(rows)
     await stores.attempts.store(attempt)
     for wrong in (superseded(attempt, 100), replace(superseded(attempt), result_hash=attempt.inner_hash)):
@@ -181,7 +181,7 @@ async def test_supersession_by_an_older_sight_or_itself_is_refused(stores: SqlSt
     assert await stores.attempts.open() == [attempt]
 
 
-async def test_bumps_are_read_back_with_their_attempt(stores: SqlStores, rows: Rows) -> None:
+async def test_bumps_are_read_back_with_their_attempt(stores: Stores, rows: Rows) -> None:
     attempt, other = channels(rows), replace(channels(rows), source=OTHER)
     await stores.attempts.store(attempt)
     await stores.attempts.store(other)
@@ -195,7 +195,7 @@ async def test_bumps_are_read_back_with_their_attempt(stores: SqlStores, rows: R
     ("number", "fee", "rule"), [(2, 5000, "rising"), (1, 1000, "rising"), (1, None, "open")], ids=str
 )
 async def test_bump_that_does_not_follow_is_refused(
-    stores: SqlStores, rows: Rows, number: int, fee: int | None, rule: str
+    stores: Stores, rows: Rows, number: int, fee: int | None, rule: str
 ) -> None:
     attempt = channels(rows)
     await stores.attempts.store(attempt)
@@ -205,7 +205,7 @@ async def test_bump_that_does_not_follow_is_refused(
         await stores.attempts.bump([bumped(attempt, number, max_fee=fee)])
 
 
-async def test_spending_counts_what_was_charged_and_what_may_be(stores: SqlStores, rows: Rows) -> None:
+async def test_spending_counts_what_was_charged_and_what_may_be(stores: Stores, rows: Rows) -> None:
     farmers = await rows.farmers(2)
     await rows.planted(farmers, 1)  # 300 stroops each, stored after ledger 100
     pails = await stores.harvests.open_pails()

@@ -210,7 +210,7 @@ async def test_seeds_sealed_under_another_key_fail_their_plants_alone(
         block = await pool.open_block()
     other = tmp_path / "other.key"
     create_key_file(other)
-    async with start_backend(key_file=other) as pool:
+    async with start_backend(key_file=other, head_file=tmp_path / "seal.key.head") as pool:
         events, summary = await pool.plant(request(block))
         assert {event.failed.reason for event in events} == {common_pb2.FAILURE_REASON_KEY_UNAVAILABLE}
         assert (summary.planted, summary.failed) == (0, 2)
