@@ -106,16 +106,17 @@ class Backend:
         leasing = Leasing(stores.lease, HeadFile(settings.head_path()))
         await leasing.start(f"{socket.gethostname()} process {os.getpid()}")
         stack.push_async_callback(leasing.stop)
-        parts = _Parts(settings, stores, rpc, identity, vault)
+        parts = Parts(settings, stores, rpc, identity, vault)
         after = await parts.following.start()
         stack.push_async_callback(self._cancel_tasks)
         stack.push_async_callback(parts.planting.close)
         await parts.quarantining.act()
         await self._listen(parts, stack)
         self._spawn("lease", leasing.hold())
-        self._run(parts, after)
+        for name, coroutine in parts.tasks(after):
+            self._spawn(name, coroutine)
 
-    async def _listen(self, parts: _Parts, stack: AsyncExitStack) -> None:
+    async def _listen(self, parts: Parts, stack: AsyncExitStack) -> None:
         settings = self._settings
         servicers = Servicers(
             pool=PoolServicer(parts.planting, parts.working),
@@ -133,26 +134,6 @@ class Backend:
         await parts.board.check()
         self._spawn("health", follow_health(grpc_server.health, parts.board))
 
-    def _run(self, parts: _Parts, after: int) -> None:
-        watch, every = parts.chain.watch, float(self._settings.harvest_interval_seconds)
-        self._spawn("following", parts.following.run(after))
-        self._spawn("status", parts.board.run())
-        signing = parts.quarantining.outside
-        duties = (
-            ("quarantine", parts.quarantining.act, None),
-            ("planting", signing(parts.planting.rebuild), None),
-            ("channels", signing(parts.channels.ensure), None),
-            ("onboarding", signing(parts.onboarding.act), None),
-            ("backstop", signing(parts.backstop.act), None),
-            ("harvesting", signing(parts.harvesting.act), every),
-            ("reports", parts.working.settle_unverified, None),
-            ("recovering", parts.recovering.act, every),
-            ("audit chain", parts.seal, None),
-        )
-        self._spawn("fees", repeat("fees", watch, parts.chain.factory.refresh, ledgers=_FEE_REFRESH_LEDGERS))
-        for name, act, seconds in duties:
-            self._spawn(name, repeat(name, watch, act, seconds=seconds))
-
     def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(coroutine, name=name))
 
@@ -164,13 +145,14 @@ class Backend:
         self._tasks.clear()
 
 
-class _Parts:
-    """The services, wired."""
+class Parts:
+    """The services, wired; what the backend and its simulator are both made of."""
 
     def __init__(
         self, settings: Settings, stores: Stores, rpc: StellarRpc, identity: FarmIdentity, vault: Vault
     ) -> None:
         self.stores = stores
+        self._harvest_seconds = float(settings.harvest_interval_seconds)
         reader = RpcChainReader(rpc, identity)
         factory = KaleTransactionFactory(identity, settings.master(), vault, rpc, channels=settings.harvest_channels)
         feed = RpcLedgerFeed(rpc, identity, poll_seconds=settings.ledger_poll_ms / _MILLISECONDS)
@@ -191,6 +173,28 @@ class _Parts:
     async def seal(self) -> None:
         """Adds what was recorded since to the audit chain."""
         await self.stores.events.seal()
+
+    def tasks(self, after: int) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        """What runs for ever, by name, once ledger `after` is known to be settled (see `Following.start`)."""
+        watch, every = self.chain.watch, self._harvest_seconds
+        signing = self.quarantining.outside
+        duties = (
+            ("quarantine", self.quarantining.act, None),
+            ("planting", signing(self.planting.rebuild), None),
+            ("channels", signing(self.channels.ensure), None),
+            ("onboarding", signing(self.onboarding.act), None),
+            ("backstop", signing(self.backstop.act), None),
+            ("harvesting", signing(self.harvesting.act), every),
+            ("reports", self.working.settle_unverified, None),
+            ("recovering", self.recovering.act, every),
+            ("audit chain", self.seal, None),
+        )
+        return [
+            ("following", self.following.run(after)),
+            ("status", self.board.run()),
+            ("fees", repeat("fees", watch, self.chain.factory.refresh, ledgers=_FEE_REFRESH_LEDGERS)),
+            *((name, repeat(name, watch, act, seconds=seconds)) for name, act, seconds in duties),
+        ]
 
 
 async def run(settings: Settings) -> None:
