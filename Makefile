@@ -18,10 +18,12 @@ FARMERS ?= 10
 BLOCKS ?= 3
 NEIGHBOURS ?= 20
 KEEP ?=
+KILLS ?= 200
+SEED ?= 1
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup build demo test check deep bench wheel proto lock format clean
+.PHONY: help setup build demo test check deep kill bench wheel proto lock format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -66,6 +68,9 @@ check: build | $(DENY) ## Lint, types, import rules, protocol, licences, SQL
 
 deep: build ## What takes long: miri, property tests with many more cases
 	scripts/deep.sh
+
+kill: build ## Kill PostgreSQL and the backend while they farm: KILLS=200 SEED=1
+	$(PY) -m simulator.kills --kills $(KILLS) --seed $(SEED)
 
 bench: build ## Measure the nonce search against other implementations: BENCH_ARGS="--svg FILE"
 	PYTHONPATH=. $(PY) benches/hash_rate.py $(BENCH_ARGS)

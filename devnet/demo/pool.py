@@ -72,6 +72,7 @@ class Pool:
     """A running pool. Made by `start`; its processes end with the exit stack given there."""
 
     def __init__(self, options: Options, ledger: Service, postgres: EmbeddedPostgres, screen: Console) -> None:
+        self.postgres = postgres
         self.database_url = postgres.url
         self._application_url = postgres.application_url
         self.picture = Picture()
