@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -83,7 +84,8 @@ def kills(
 ) -> None:
     """Farm on the local ledger while PostgreSQL and the backend are killed; exit code 1 if anything was lost.
 
-    Everything is real: processes, database, gRPC, contract. After the last kill the pool has some minutes to harvest.
+    Everything is real: processes, database, gRPC, contract. After the last kill, or Ctrl-C, the pool has some minutes to
+    harvest.
     """
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="kale-kills-") as place:
@@ -114,7 +116,7 @@ async def _run(options: Options, number: int, seed: int, console: Console) -> Re
         outcome, standing = await _close(pool)
     return Report(
         seed=seed,
-        kills=number,
+        kills=killed.total(),
         killed=dict(killed),
         seconds=round(loop.time() - started, 1),
         standing=standing,
@@ -125,8 +127,12 @@ async def _run(options: Options, number: int, seed: int, console: Console) -> Re
 
 async def _kill(pool: Pool, number: int, chance: random.Random, console: Console) -> Counter[str]:
     killed: Counter[str] = Counter()
+    enough = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, enough.set)
     for done in range(1, number + 1):
-        await asyncio.sleep(chance.uniform(0, LONGEST_PAUSE_SECONDS))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(enough.wait(), chance.uniform(0, LONGEST_PAUSE_SECONDS))
+            break
         lot = chance.random()
         what = "both" if lot < BOTH_SHARE else "backend" if lot < BOTH_SHARE + BACKEND_SHARE else "postgresql"
         await _crash(pool, what)
