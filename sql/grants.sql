@@ -13,12 +13,15 @@ $$;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO kale_application;
 
-GRANT INSERT ON farmers TO kale_application;
+GRANT INSERT (
+    id, wallet_address, public_key, sealed_seed, key_version, stake_percentage, harvest_after_blocks, request_id
+) ON farmers TO kale_application;
 GRANT UPDATE (
     balance, stake_percentage, harvest_after_blocks, earned_balance, status, onboarding_batch, last_planted_block
 ) ON farmers TO kale_application;
 
-GRANT INSERT ON block_events TO kale_application;
+-- Neither its place nor its time can be chosen.
+GRANT INSERT (block_index, event_type, farmer_id, pooler_id, data) ON block_events TO kale_application;
 -- The chain over them grows by this function alone.
 REVOKE ALL ON FUNCTION seal_block_events(integer) FROM public;
 GRANT EXECUTE ON FUNCTION seal_block_events(integer) TO kale_application;
@@ -41,12 +44,17 @@ GRANT UPDATE (
     completed_at
 ) ON work_results TO kale_application;
 
-GRANT INSERT ON harvest_transactions TO kale_application;
+GRANT INSERT (
+    block_index, farmer_id, wallet_address, stake_amount, planted_ledger, live_until
+) ON harvest_transactions TO kale_application;
 GRANT UPDATE (
     reward_amount, live_until, transaction_hash, ledger_sequence, status, error_reason, error_message, confirmed_at
 ) ON harvest_transactions TO kale_application;
 
-GRANT INSERT ON attempts TO kale_application;
+GRANT INSERT (
+    hash, inner_hash, kind, intent_id, source_account, source_sequence, envelope, max_ledger, created_ledger, fence,
+    max_fee
+) ON attempts TO kale_application;
 GRANT UPDATE (status, result_code, result_ledger, result_hash, fee_charged, ended_at) ON attempts TO kale_application;
 
 GRANT INSERT ON attempt_bumps TO kale_application;
