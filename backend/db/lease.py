@@ -5,9 +5,11 @@ import secrets
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg.rows import namedtuple_row
 from sqlalchemy import text
 
 from backend.db.database import Database
+from backend.domain.audit import ChainHead
 from backend.domain.lease import Head, Incarnation, Lease, restored
 from backend.errors import DatabaseUnavailableError, LeaseHeldError, LeaseLostError
 
@@ -28,9 +30,13 @@ SELECT
     CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8) AS bit(32)) AS bigint) AS timeline,
     CAST(pg_current_wal_flush_lsn() - '0/0' AS bigint) AS position,
     (SELECT coalesce(max(e.id), 0) FROM block_events AS e) AS event,
+    coalesce(k.number, 0) AS link_number,
+    coalesce(k.hash, decode(repeat('00', 32), 'hex')) AS link_hash,
     l.fence, l.epoch, l.system_identifier AS leased_system, l.timeline AS leased_timeline
 FROM lease AS l
+LEFT JOIN (SELECT n.number, n.hash FROM block_event_links AS n ORDER BY n.number DESC LIMIT 1) AS k ON true
 """
+_LINKED = "SELECT (SELECT n.hash FROM block_event_links AS n WHERE n.number = %s)"
 _TAKE = """
 UPDATE lease
 SET fence = %(fence)s, epoch = %(epoch)s, holder = %(holder)s, taken_at = now(), system_identifier = %(system)s,
@@ -107,7 +113,7 @@ class SqlLeaseStore:
         """How far the database has come."""
         async with self._database.transaction() as connection:
             row = (await connection.execute(text(_HEAD))).one()
-        return Head(Incarnation(int(row.system_identifier), row.timeline), row.position, row.event, row.fence)
+        return _read_head(row)
 
     async def release(self) -> None:
         """Ends the session; see the port."""
@@ -120,16 +126,36 @@ class SqlLeaseStore:
 async def _take(session: Session, holder: str, recorded: Head | None) -> Lease:
     async with session.transaction():
         await session.execute("SELECT FROM lease FOR UPDATE")
-        system, timeline, position, event, fence, epoch, leased_system, leased_timeline = await _row(session, _HEAD)
-        found = Incarnation(int(system), timeline)
-        leased = None if leased_system is None else Incarnation(int(leased_system), leased_timeline)
-        reason = restored(recorded, leased, Head(found, position, event, fence))
-        lease = Lease(_next_fence(fence, recorded, reason), epoch + 1 if reason or not fence else epoch, reason)
-        taken = {"fence": lease.fence, "epoch": lease.epoch, "holder": holder, "system": system, "timeline": timeline}
+        cursor = session.cursor(row_factory=namedtuple_row)
+        row: Any = await (await cursor.execute(_HEAD)).fetchone()
+        found = _read_head(row)
+        leased = None if row.leased_system is None else Incarnation(int(row.leased_system), row.leased_timeline)
+        (linked,) = await _row(session, _LINKED, [recorded.chain.number if recorded else 0])
+        reason = restored(recorded, leased, found, linked=linked)
+        epoch = row.epoch + 1 if reason or not found.fence else row.epoch
+        lease = Lease(_next_fence(found.fence, recorded, reason), epoch, reason)
+        taken = {
+            "fence": lease.fence,
+            "epoch": epoch,
+            "holder": holder,
+            "system": found.incarnation.system_identifier,
+            "timeline": found.incarnation.timeline,
+        }
         await session.execute(_TAKE, taken)
         if reason is not None:
             await session.execute(_BEGIN_QUARANTINE, {"epoch": lease.epoch, "reason": reason})
     return lease
+
+
+def _read_head(row: Any) -> Head:
+    """The head in a row of _HEAD."""
+    return Head(
+        Incarnation(int(row.system_identifier), row.timeline),
+        position=row.position,
+        event=row.event,
+        fence=row.fence,
+        chain=ChainHead(row.link_number, row.link_hash),
+    )
 
 
 def _next_fence(fence: int, recorded: Head | None, reason: str | None) -> int:

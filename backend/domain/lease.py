@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from backend.domain.audit import ChainHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Head:
     """Id of the last row of the audit trail; 0: it is empty."""
     fence: int
     """The lease's fence; 0: no backend has started yet."""
+    chain: ChainHead = field(default_factory=lambda: ChainHead(0))
+    """The audit trail's last link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,16 @@ class Quarantine:
     """It can end once every ledger up to this one was read."""
 
 
-def restored(recorded: Head | None, leased: Incarnation | None, found: Head) -> str | None:
+def restored(
+    recorded: Head | None, leased: Incarnation | None, found: Head, *, linked: bytes | None = None
+) -> str | None:
     """Why a database must have been restored to an older point; None if it goes on where it was.
 
     Args:
         recorded: The head recorded outside the database; None if there is none.
         leased: The incarnation stored in the lease; None if no backend has started yet.
         found: The database as it is now.
+        linked: Hash of the link that has the recorded one's number now; None if there is none.
     """
     if recorded is None:
         if leased is None:
@@ -71,9 +78,13 @@ def restored(recorded: Head | None, leased: Incarnation | None, found: Head) -> 
     measures = (
         ("its lease has fence", found.fence, recorded.fence),
         ("its audit trail ends at event", found.event, recorded.event),
+        ("its audit chain ends at link", found.chain.number, recorded.chain.number),
         ("its log ends at byte", found.position, recorded.position),
     )
-    return next((f"{what} {now}, but had reached {before}" for what, now, before in measures if now < before), None)
+    behind = next((f"{what} {now}, but had reached {before}" for what, now, before in measures if now < before), None)
+    if behind is None and recorded.chain.number and linked != recorded.chain.hash:
+        return f"its audit chain has another link {recorded.chain.number} than it had"
+    return behind
 
 
 def _named(incarnation: Incarnation) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+from backend.domain.audit import ChainHead
 from backend.domain.lease import Head, Incarnation
 from backend.errors import HeadFileError
 from backend.vault.key_file import sync_folder
@@ -33,6 +34,7 @@ class HeadFile:
                 position=int(values["position"]),
                 event=int(values["event"]),
                 fence=int(values["fence"]),
+                chain=ChainHead(int(values["link_number"]), bytes.fromhex(values["link_hash"])),
             )
         except FileNotFoundError:
             return None
@@ -54,6 +56,8 @@ class HeadFile:
             "position": head.position,
             "event": head.event,
             "fence": head.fence,
+            "link_number": head.chain.number,
+            "link_hash": head.chain.hash.hex(),
         }
         try:
             await asyncio.to_thread(self._replace, json.dumps(values, indent=2) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from backend.domain.audit import ChainHead
 from backend.domain.lease import Head, Lease, Quarantine, restored
 from backend.errors import DatabaseUnavailableError, LeaseHeldError, LeaseLostError
 from simulator.memory.session import Session
@@ -25,7 +26,8 @@ class MemoryLeaseStore:
             if tables.holder not in (None, self._session):
                 raise LeaseHeldError(f"another backend works on this database: {tables.lease.holder}; stop it first")
             before, found = tables.lease, _head(tables)
-            reason = restored(recorded, before.incarnation, found)
+            links = [link.hash for link in tables.links if recorded and link.number == recorded.chain.number]
+            reason = restored(recorded, before.incarnation, found, linked=links[0] if links else None)
             fence = before.fence + 1
             if reason is not None:
                 fence = max(before.fence, recorded.fence if recorded else 0) + 1 + _SKIPPED_FENCES
@@ -94,7 +96,8 @@ class MemoryQuarantineStore:
 
 
 def _head(tables: Tables) -> Head:
-    return Head(tables.incarnation, tables.position, len(tables.events), tables.lease.fence)
+    chain = ChainHead(tables.links[-1].number, tables.links[-1].hash) if tables.links else ChainHead(0)
+    return Head(tables.incarnation, tables.position, len(tables.events), tables.lease.fence, chain)
 
 
 def _begin(tables: Tables, reason: str) -> None:

@@ -100,8 +100,8 @@ async def test_attempt_being_stored_is_seen_by_the_backend_that_takes_the_lease(
 ) -> None:
     insert = (
         "INSERT INTO attempts (hash, kind, intent_id, source_account, source_sequence, envelope, max_ledger, "
-        "created_ledger, fence) VALUES (decode(repeat('01', 32), 'hex'), 'channels', gen_random_uuid(), %s, 1, 'AA', "
-        "5, 1, 1)"
+        "created_ledger, max_fee, fence) "
+        "VALUES (decode(repeat('01', 32), 'hex'), 'channels', gen_random_uuid(), %s, 1, 'AA', 5, 1, 500, 1)"
     )
     head = await stores.lease.head()
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
