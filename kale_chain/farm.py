@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from kale_chain.errors import FarmMissingError
-from kale_chain.model import Account, Block, Farm, FarmIdentity, PailEntry
+from kale_chain.model import Account, Block, BlockEntry, Farm, FarmIdentity, PailEntry
 from kale_chain.rpc import Entries, StellarRpc
 from kale_chain.tx import Bounds, FarmCalls, Signer
 from kale_chain.xdr import keys
@@ -66,6 +66,16 @@ class FarmReader:
         entries = await self._existing(by_key)
         found = {
             by_key[key]: PailEntry(read_pail(entry.data_xdr), entry.live_until or 0)
+            for key, entry in entries.found.items()
+        }
+        return entries.ledger, found
+
+    async def dated_blocks(self, indexes: Iterable[int]) -> tuple[int, dict[int, BlockEntry]]:
+        """The latest closed ledger when they were read (0 if none was asked for), and the blocks that exist."""
+        by_key = {keys.block(self._identity.farm_id, index).to_xdr(): index for index in indexes}
+        entries = await self._existing(by_key)
+        found = {
+            by_key[key]: BlockEntry(read_block(entry.data_xdr), entry.live_until or 0)
             for key, entry in entries.found.items()
         }
         return entries.ledger, found

@@ -19,6 +19,9 @@ WEEK_LEDGERS = 120_960
 """A week of five-second ledgers: a farm this far below the longest life is extended by the next call."""
 _DUE_SOON_LEDGERS = 60
 
+MAX_EXTENDED = 20
+"""Pails whose lives one transaction extends."""
+
 U32_MAX = 2**32 - 1
 I128_MAX = 2**127 - 1
 I128_MIN = -(2**127)
@@ -125,6 +128,14 @@ class PailEntry:
     """A pail on the ledger and the last ledger it lives in; after that its stake and reward are gone."""
 
     pail: Pail
+    live_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEntry:
+    """A block's record on the ledger and the last ledger it lives in; after that none of its pails can be harvested."""
+
+    block: Block
     live_until: int
 
 

@@ -12,6 +12,7 @@ from kale_chain.farm import FarmReader
 from kale_chain.model import FarmIdentity, Resources
 from kale_chain.rpc import StellarRpc
 from kale_chain.tx import (
+    EXTENSION,
     HARVEST,
     MIN_FEE,
     PLANT,
@@ -133,6 +134,29 @@ class KaleTransactionFactory:
             sequence=sequence,
             bounds=Bounds(max_ledger=max_ledger),
             resources=_resources(HARVEST, shortfalls),
+        )
+        return self._bumped(call.signed_by(self._channels[channel]))
+
+    def extension(
+        self,
+        channel: str,
+        *,
+        block_index: int,
+        farmers: Sequence[str],
+        ledgers: int,
+        sequence: int,
+        max_ledger: int,
+        shortfalls: int = 0,
+    ) -> SignedTransaction:
+        """See TransactionFactory."""
+        call = self._farm.extension(
+            source=channel,
+            block_index=block_index,
+            farmers=farmers,
+            ledgers=ledgers,
+            sequence=sequence,
+            bounds=Bounds(max_ledger=max_ledger),
+            resources=_resources(EXTENSION, shortfalls),
         )
         return self._bumped(call.signed_by(self._channels[channel]))
 

@@ -12,7 +12,7 @@ from backend.errors import LedgerUnavailableError
 from backend.ports.chain import FoundPlant, PailKey
 from kale_chain.answers import LedgerTransaction
 from kale_chain.farm import FarmReader
-from kale_chain.model import Account, Block, FarmIdentity, Ledger, PailEntry
+from kale_chain.model import Account, Block, BlockEntry, FarmIdentity, Ledger, PailEntry
 from kale_chain.rpc import StellarRpc
 from kale_chain.xdr.envelopes import read_harvest_call, read_plant_call
 
@@ -48,6 +48,11 @@ class RpcChainReader:
         """See ChainReader."""
         with ledger_faults():
             return await self._farm.dated_pails(pails)
+
+    async def blocks(self, indexes: Sequence[int]) -> tuple[int, Mapping[int, BlockEntry]]:
+        """See ChainReader."""
+        with ledger_faults():
+            return await self._farm.dated_blocks(indexes)
 
     async def plants(self, addresses: Collection[str], after: int) -> Sequence[FoundPlant]:
         """See ChainReader."""

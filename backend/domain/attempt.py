@@ -16,6 +16,7 @@ class AttemptKind(StrEnum):
     HARVEST = "harvest"
     ONBOARDING = "onboarding"
     CHANNELS = "channels"
+    EXTENSION = "extension"
 
 
 class AttemptState(StrEnum):
@@ -66,7 +67,7 @@ class Attempt:
     """Hash of the inner transaction of a fee bump."""
     kind: AttemptKind
     intent_id: UUID
-    """The row it carries out: a plant, work result or harvest; for onboarding and channels the batch."""
+    """The row it carries out: a plant, work result or harvest; for other kinds the batch."""
     source: str
     """The address whose sequence number it uses."""
     sequence: int

@@ -17,7 +17,8 @@ class HarvestState(StrEnum):
     """Where a harvest stands; the values are those of the column harvest_transactions.status.
 
     A harvest is PENDING from the moment its plant is confirmed. Someone else's harvest pays the farmer all the same
-    and confirms it; FAILED means that the pail was emptied in a way that left no such transaction to be found.
+    and confirms it; FAILED means that the pail was emptied in a way that left no such transaction to be found. One closed as
+    FAILED or LOST while its pail lives on the ledger is PENDING again.
     """
 
     PENDING = "pending"
@@ -29,8 +30,8 @@ class HarvestState(StrEnum):
 TRANSITIONS: Mapping[HarvestState, frozenset[HarvestState]] = {
     HarvestState.PENDING: frozenset({HarvestState.CONFIRMED, HarvestState.FAILED, HarvestState.LOST}),
     HarvestState.CONFIRMED: frozenset(),
-    HarvestState.FAILED: frozenset(),
-    HarvestState.LOST: frozenset(),
+    HarvestState.FAILED: frozenset({HarvestState.PENDING}),
+    HarvestState.LOST: frozenset({HarvestState.PENDING}),
 }
 
 
@@ -47,6 +48,19 @@ class OpenPail:
     live_until: int | None
     """The last ledger in which the pail lives; None until it was read."""
     harvest_after_blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHarvest:
+    """A harvest's row, whatever its state."""
+
+    harvest_id: UUID
+    state: HarvestState
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pool has given the pail up."""
+        return self.state in (HarvestState.FAILED, HarvestState.LOST)
 
 
 def is_due(pail: OpenPail, *, farm_index: int, closed_ledger: int) -> bool:
@@ -67,15 +81,19 @@ def due(pails: Iterable[OpenPail], *, farm_index: int, closed_ledger: int) -> li
     return sorted(ripe, key=lambda p: (p.live_until if p.live_until is not None else p.planted_ledger, p.block_index))
 
 
-def loss(pail: OpenPail, entry: PailEntry | None, *, farm_index: int, ledger: int) -> Failure | None:
+def loss(
+    pail: OpenPail, entry: PailEntry | None, *, farm_index: int, ledger: int, block_lives: bool = True
+) -> Failure | None:
     """Why a pail can never be harvested, as the ledger shows it; None if it still can.
 
     `entry` and `ledger` come from the same answer. A pail that is missing before its time has been harvested by
-    someone else, which is no loss (see `taken`).
+    someone else, which is no loss (see `taken`). Without its block (`block_lives`) no pail can be harvested.
     """
     if entry is not None:
         if never_worked(entry.pail) and pail.block_index < farm_index:
             return Failure(FailureReason.TIMEOUT, "the block ended before any work was accepted; the stake is lost")
+        if not block_lives and pail.block_index < farm_index:
+            return Failure(FailureReason.EXPIRED, "the block's life ended, or the farm's owner removed it")
         return None
     if pail.live_until is not None and ledger > pail.live_until:
         return Failure(FailureReason.EXPIRED, f"the pail's life ended with ledger {pail.live_until}")

@@ -103,7 +103,7 @@ def _onboarding(attempt: Attempt, result: TransactionResult) -> Sequence[Effect]
     return (FarmersOnboarded(attempt.intent_id) if result.successful else BatchReleased(attempt.intent_id),)
 
 
-def _channels(_attempt: Attempt, _result: TransactionResult) -> Sequence[Effect]:
+def _rowless(_attempt: Attempt, _result: TransactionResult) -> Sequence[Effect]:
     return ()
 
 
@@ -112,7 +112,8 @@ _APPLIED: Mapping[AttemptKind, Callable[[Attempt, TransactionResult], Sequence[E
     AttemptKind.WORK: _work,
     AttemptKind.HARVEST: _harvest,
     AttemptKind.ONBOARDING: _onboarding,
-    AttemptKind.CHANNELS: _channels,
+    AttemptKind.CHANNELS: _rowless,
+    AttemptKind.EXTENSION: _rowless,
 }
 
 

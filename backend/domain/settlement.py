@@ -65,6 +65,13 @@ class HarvestClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class HarvestReopened:
+    """A pail whose harvest was closed lives, worked, on the ledger after all: it is pending again."""
+
+    harvest_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class FarmersOnboarded:
     """The accounts of an onboarding batch exist: its farmers become ACTIVE."""
 
@@ -79,7 +86,14 @@ class BatchReleased:
 
 
 Effect = (
-    PlantConfirmed | PlantFailed | WorkSettled | HarvestConfirmed | HarvestClosed | FarmersOnboarded | BatchReleased
+    PlantConfirmed
+    | PlantFailed
+    | WorkSettled
+    | HarvestConfirmed
+    | HarvestClosed
+    | HarvestReopened
+    | FarmersOnboarded
+    | BatchReleased
 )
 
 

@@ -10,7 +10,7 @@ from backend.domain.attempt import Attempt
 from backend.domain.farmer import FarmerKey
 from backend.domain.plant import FarmView
 from backend.domain.result import TransactionResult
-from kale_chain.model import Account, Block, Ledger, PailEntry
+from kale_chain.model import Account, Block, BlockEntry, Ledger, PailEntry
 
 PailKey = tuple[str, int]
 """A farmer's address and a block index."""
@@ -44,6 +44,9 @@ class ChainReader(Protocol):
 
     async def pails(self, keys: Sequence[PailKey]) -> tuple[int, Mapping[PailKey, PailEntry]]:
         """The ledger of the answer, and the pails that exist; any number of keys."""
+
+    async def blocks(self, indexes: Sequence[int]) -> tuple[int, Mapping[int, BlockEntry]]:
+        """The ledger of the answer, and the blocks that exist; any number of indexes."""
 
     async def harvests(self, pails: Mapping[PailKey, int]) -> Mapping[PailKey, TransactionResult]:
         """Successful harvests of these pails by whomever, found in the ledgers after each pail's plant (its value).
@@ -204,6 +207,19 @@ class TransactionFactory(Protocol):
         shortfalls: int = 0,
     ) -> SignedTransaction:
         """A farmer's harvest through a channel account."""
+
+    def extension(
+        self,
+        channel: str,
+        *,
+        block_index: int,
+        farmers: Sequence[str],
+        ledgers: int,
+        sequence: int,
+        max_ledger: int,
+        shortfalls: int = 0,
+    ) -> SignedTransaction:
+        """Lets a block and at most 20 pails in it live for `ledgers` more from now, through a channel account."""
 
     def onboarding(self, keys: Sequence[FarmerKey], *, sequence: int, max_ledger: int) -> SignedTransaction:
         """Accounts (0 XLM) with KALE trustlines for at most 19 farmers, sponsored by the master account."""

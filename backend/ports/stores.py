@@ -10,7 +10,8 @@ from uuid import UUID
 from backend.domain.attempt import Attempt, Bump
 from backend.domain.audit import ChainHead, Link
 from backend.domain.farmer import Farmer, FarmerChange, FarmerKey, FarmerState, NewFarmer
-from backend.domain.harvest import OpenPail
+from backend.domain.harvest import KnownHarvest, OpenPail
+from backend.domain.life import PailLife
 from backend.domain.plant import Plant, PlantEvent, PlantRequest
 from backend.domain.settlement import Effect, Settlement
 from backend.domain.spending import Spending
@@ -209,7 +210,22 @@ class HarvestStore(Protocol):
         """Stores attempts (kind HARVEST) of pending harvests."""
 
     async def set_lives(self, live_until: Mapping[UUID, int]) -> None:
-        """Stores the last ledger in which pails live, by harvest id."""
+        """Stores the last ledger in which pails live, by harvest id; records life_extended where one had ended sooner.
+
+        Harvests that are no longer pending are passed over.
+        """
+
+    async def unharvested(self) -> list[PailLife]:
+        """Every pending harvest, shortest life first, those of unknown life last."""
+
+    async def set_alarms(self, percents: Mapping[UUID, int]) -> None:
+        """Stores the alarms of pending harvests, by harvest id; records life_alarm where one is higher than before.
+
+        One event for each block and percent, with the number of pails and their stakes.
+        """
+
+    async def known(self, blocks: Sequence[int]) -> Mapping[PailKey, KnownHarvest]:
+        """Every harvest of these blocks, whatever its state."""
 
 
 class AttemptStore(Protocol):
@@ -237,7 +253,8 @@ class AttemptStore(Protocol):
         PlantConfirmed creates the pending harvest unless there is one, sets the farmer's last_planted_block, numbers
         the plant in its requests and records planted. PlantFailed numbers it and records plant_failed.
         HarvestConfirmed adds the reward to the farmer's earned_balance and records harvested. HarvestClosed records
-        harvest_lost or harvest_taken.
+        harvest_lost or harvest_taken. HarvestReopened makes a lost or failed harvest pending again and records
+        harvest_reopened.
         """
 
     async def apply(self, effects: Sequence[Effect]) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 import structlog
 
 from backend.domain.attempt import Attempt, AttemptKind
+from backend.domain.failure import Failure
 from backend.domain.harvest import OpenPail, due, lendable, loss, taken
 from backend.domain.plant import FarmView
+from backend.domain.result import TransactionResult
 from backend.domain.settlement import Effect, HarvestClosed, HarvestConfirmed
-from backend.ports.chain import PailKey
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
 from backend.services.channels import Channel, Channels
+from backend.services.sighting import Sight, key_of, look
 from backend.services.submitting import LEDGER_WINDOW, attempt_of
-from kale_chain.model import PailEntry
 
 _log = structlog.get_logger()
 
@@ -33,7 +35,7 @@ class Harvesting:
         self._channels = channels
 
     async def act(self) -> None:
-        """One round: learns how long pails live, closes what is lost or taken, harvests what is due."""
+        """One round: learns how long pails live, harvests what is due, closes what is lost or taken."""
         view = self._watch.view
         pails = await self._harvests.open_pails()
         closed = view.ledger.sequence
@@ -43,57 +45,29 @@ class Harvesting:
             if self._submitting.held_until(pail.harvest_id) <= closed
         ]
         unread = [pail for pail in pails if pail.live_until is None]
-        wanted = {pail.harvest_id: pail for pail in (*ripe, *unread)}
-        if not wanted:
+        sight = await look(self._reader, list({pail.harvest_id: pail for pail in (*ripe, *unread)}.values()), view)
+        if sight is None:
             return
-        ledger, entries = await self._reader.pails([_key(pail) for pail in wanted.values()])
-        if ledger < view.farm.ledger:
-            return  # an answer older than the farm's could show a pail as it was before its work
-        await self._learn_lives(unread, entries)
-        open_ones = await self._close_dead(ripe, entries, view, ledger)
-        await self._harvest(open_ones, view)
+        await self._learn_lives(unread, sight)
+        losses = {pail.harvest_id: _loss(pail, sight, view) for pail in ripe}
+        harvestable = [p for p in ripe if sight.pail(p) is not None and losses[p.harvest_id] is None]
+        await self._harvest(harvestable, view)
+        await self._close([pail for pail in ripe if pail not in harvestable], losses, sight)
 
-    async def _learn_lives(self, unread: Sequence[OpenPail], entries: Mapping[PailKey, PailEntry]) -> None:
-        lives = {pail.harvest_id: entries[_key(pail)].live_until for pail in unread if _key(pail) in entries}
+    async def _learn_lives(self, unread: Sequence[OpenPail], sight: Sight) -> None:
+        lives = {pail.harvest_id: entry.live_until for pail in unread if (entry := sight.pail(pail)) is not None}
         if lives:
             await self._harvests.set_lives(lives)
 
-    async def _close_dead(
-        self, ripe: Sequence[OpenPail], entries: Mapping[PailKey, PailEntry], view: FarmView, ledger: int
-    ) -> list[OpenPail]:
-        """Closes the pails that are lost or were harvested by someone else; the others are returned."""
-        ended: list[Effect] = []
-        missing: list[OpenPail] = []
-        harvestable: list[OpenPail] = []
-        for pail in ripe:
-            entry = entries.get(_key(pail))
-            lost = loss(pail, entry, farm_index=view.farm.index, ledger=ledger)
-            if lost is not None:
-                ended.append(HarvestClosed(pail.harvest_id, lost=True, failure=lost))
-                _log.error("stake lost", block_index=pail.block_index, address=pail.address, reason=lost.message)
-            else:
-                (missing if entry is None else harvestable).append(pail)
-        ended += await self._harvested_by_others(missing)
-        if ended:
-            await self._attempts.apply(ended)
-            self._submitting.rows.beat()
-        return harvestable
-
-    async def _harvested_by_others(self, pails: Sequence[OpenPail]) -> list[Effect]:
-        """Books what someone else's harvest paid our farmers."""
+    async def _close(self, pails: Sequence[OpenPail], losses: Mapping[UUID, Failure | None], sight: Sight) -> None:
+        """Closes pails that were harvested by someone else, lost, or emptied in a way that cannot be found."""
         if not pails:
-            return []
-        found = await self._reader.harvests({_key(pail): pail.planted_ledger for pail in pails})
-        ended: list[Effect] = []
-        for pail in pails:
-            result = found.get(_key(pail))
-            _log.warning("harvested by someone else", block_index=pail.block_index, address=pail.address)
-            if result is None or result.return_value is None:
-                ended.append(HarvestClosed(pail.harvest_id, lost=False, failure=taken()))
-            else:
-                reward, paid_by = result.return_value, result.hash.hex()
-                ended.append(HarvestConfirmed(pail.harvest_id, reward, result.ledger, paid_by))
-        return ended
+            return
+        missing = {key_of(pail): pail.planted_ledger for pail in pails if sight.pail(pail) is None}
+        found = await self._reader.harvests(missing) if missing else {}
+        effects = [_ending(pail, found.get(key_of(pail)), losses[pail.harvest_id]) for pail in pails]
+        await self._attempts.apply(effects)
+        self._submitting.rows.beat()
 
     async def _harvest(self, pails: Sequence[OpenPail], view: FarmView) -> None:
         if not pails:
@@ -124,5 +98,22 @@ class Harvesting:
         return attempt_of(signed, AttemptKind.HARVEST, pail.harvest_id, created_ledger=last_ledger)
 
 
-def _key(pail: OpenPail) -> PailKey:
-    return pail.address, pail.block_index
+def _loss(pail: OpenPail, sight: Sight, view: FarmView) -> Failure | None:
+    block_lives = sight.block(pail) is not None
+    return loss(
+        pail, sight.pail(pail), farm_index=view.farm.index, ledger=sight.ledger, block_lives=block_lives
+    )
+
+
+def _ending(pail: OpenPail, harvested: TransactionResult | None, lost: Failure | None) -> Effect:
+    """How a pail ended that cannot be harvested any more; someone else's harvest has paid the farmer all the same."""
+    where = {"block_index": pail.block_index, "address": pail.address, "stake_stroops": pail.stake_stroops}
+    if harvested is not None and harvested.return_value is not None:
+        _log.warning("harvested by someone else", **where)
+        paid_by = harvested.hash.hex()
+        return HarvestConfirmed(pail.harvest_id, harvested.return_value, harvested.ledger, paid_by)
+    if lost is not None:
+        _log.error("stake lost", reason=lost.message, **where)
+        return HarvestClosed(pail.harvest_id, lost=True, failure=lost)
+    _log.warning("emptied by someone else", **where)
+    return HarvestClosed(pail.harvest_id, lost=False, failure=taken())

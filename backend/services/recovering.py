@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 import structlog
 
 from backend.domain.attempt import AttemptKind
+from backend.domain.harvest import KnownHarvest
 from backend.domain.plant import Plant, PlantState
+from backend.domain.settlement import HarvestReopened
 from backend.ports.chain import PailKey
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
@@ -17,8 +19,9 @@ from kale_chain.model import PailEntry
 
 _log = structlog.get_logger()
 
-SWEPT_BLOCKS = 288
-"""Blocks a sweep at start looks back: a day of them."""
+SWEEP_SECONDS = 3600
+"""Ledger time from one sweep of everything that lives to the next."""
+_BLOCKS_IN_ONE_GO = 200
 ADOPTED_POOLER = "recovered"
 """The pooler_id under which adopted plants are stored."""
 _PAILS_IN_ONE_GO = 2_000
@@ -33,21 +36,24 @@ class Recovering:
         self._farmers = stores.farmers
         self._plants = stores.plants
         self._harvests = stores.harvests
+        self._attempts = stores.attempts
         self._reader = chain.reader
         self._watch = chain.watch
         self._rows = chain.submitting.rows
         self._swept_to: int | None = None
+        self._swept_at = 0
         self._balances_due = 0
 
     async def act(self) -> None:
         """Adopts pails unknown to the rows, and refreshes balances that may have moved.
 
-        Pails are compared once at start, over the last 288 blocks, and then of every block that has closed.
+        Pails are compared at start and then hourly in every block that lives, and in each block that has closed.
         """
         view = self._watch.view
         index = view.farm.index
-        if self._swept_to is None:
+        if self._swept_to is None or view.ledger.close_time - self._swept_at >= SWEEP_SECONDS:
             await self.sweep_all()
+            self._swept_at = view.ledger.close_time
         elif self._swept_to < index:
             await self.sweep(range(self._swept_to, index))
         self._swept_to = index
@@ -61,25 +67,57 @@ class Recovering:
             self._balances_due = 0
 
     async def sweep_all(self) -> int:
-        """Adopts our farmers' pails of the last 288 blocks of which no row knows; how many they were."""
-        index = self._watch.view.farm.index
-        return await self.sweep(range(max(0, index - SWEPT_BLOCKS + 1), index + 1))
+        """Adopts or reopens our farmers' pails in every block that lives; how many they were."""
+        return await self.sweep(await self._living_blocks())
 
-    async def sweep(self, blocks: range) -> int:
-        """Adopts our farmers' pails in these blocks of which no row knows; how many they were."""
+    async def sweep(self, blocks: Sequence[int]) -> int:
+        """Adopts our farmers' pails in these blocks of which no row knows; how many they were.
+
+        A pail that lives and is worked although its harvest was closed (because of a wrong answer, say) is counted too:
+        its harvest is pending again.
+        """
         addresses = await self._farmers.addresses()
-        known = {(pail.address, pail.block_index) for pail in await self._harvests.open_pails()}
-        keys = [(address, index) for index in blocks for address in addresses if (address, index) not in known]
-        adopted = 0
+        known = await self._harvests.known(blocks)
+        held = {key for key, harvest in known.items() if not harvest.closed}
+        keys = [(address, index) for index in blocks for address in addresses if (address, index) not in held]
+        taken_in = 0
         for start in range(0, len(keys), _PAILS_IN_ONE_GO):
-            _, entries = await self._reader.pails(keys[start : start + _PAILS_IN_ONE_GO])
-            plants = [_found(addresses[key[0]], key, entry) for key, entry in entries.items()]
-            if plants:
-                adopted += await self._plants.adopt(plants, {key: entry.live_until for key, entry in entries.items()})
-        if adopted:
-            _log.warning("pails adopted from the ledger", pails=adopted, first_block=blocks.start, end=blocks.stop)
+            ledger, entries = await self._reader.pails(keys[start : start + _PAILS_IN_ONE_GO])
+            if ledger >= self._watch.view.farm.ledger:
+                taken_in += await self._adopt(addresses, {key: one for key, one in entries.items() if key not in known})
+                taken_in += await self._reopen({known[key]: one for key, one in entries.items() if key in known})
+        if taken_in:
             self._rows.beat()
+        return taken_in
+
+    async def _living_blocks(self) -> list[int]:
+        """The blocks that the ledger holds, looking back until there are 200 in a row that it does not."""
+        living: set[int] = set()
+        stop = self._watch.view.farm.index + 1
+        while stop > 0:
+            start = max(0, stop - _BLOCKS_IN_ONE_GO)
+            _, found = await self._reader.blocks(range(start, stop))
+            if not found:
+                break
+            living |= set(found)
+            stop = start
+        return sorted(living)
+
+    async def _adopt(self, addresses: Mapping[str, UUID], entries: Mapping[PailKey, PailEntry]) -> int:
+        if not entries:
+            return 0
+        plants = [_found(addresses[key[0]], key, entry) for key, entry in entries.items()]
+        adopted = await self._plants.adopt(plants, {key: entry.live_until for key, entry in entries.items()})
+        if adopted:
+            _log.warning("pails adopted from the ledger", pails=adopted)
         return adopted
+
+    async def _reopen(self, entries: Mapping[KnownHarvest, PailEntry]) -> int:
+        wrong = [harvest for harvest, entry in entries.items() if harvest.closed and entry.pail.worked]
+        if wrong:
+            _log.error("harvests were closed although their pails live; they are pending again", pails=len(wrong))
+            await self._attempts.apply([HarvestReopened(harvest.harvest_id) for harvest in wrong])
+        return len(wrong)
 
     async def refresh_balances(self) -> None:
         """Stores the farmers' KALE balances as the ledger has them."""
