@@ -26,6 +26,7 @@ from backend.ports.vault import Vault
 from backend.services.access import ChainAccess
 from backend.services.backstop import Backstop
 from backend.services.channels import Channels
+from backend.services.extending import Extending
 from backend.services.following import FarmWatch, Following, repeat
 from backend.services.harvesting import Harvesting
 from backend.services.leasing import Leasing
@@ -163,11 +164,12 @@ class Parts:
         self.working = Working(stores, self.chain)
         self.backstop = Backstop(stores, self.chain, self.channels)
         self.harvesting = Harvesting(stores, self.chain, self.channels)
+        self.extending = Extending(stores, self.chain, self.channels)
         self.onboarding = Onboarding(stores, self.chain, vault)
         self.recovering = Recovering(stores, self.chain)
         self.quarantining = Quarantining(stores, self.chain, self.recovering)
-        self.board = StatusBoard(stores, feed, self.chain)
-        listeners = (self.onboarding.note, self.recovering.note)
+        self.board = StatusBoard(stores, feed, self.chain, self.extending)
+        listeners = (self.onboarding.note, self.recovering.note, self.extending.note)
         self.following = Following(feed, submitting, self.chain.watch, listeners)
 
     async def seal(self) -> None:
@@ -185,6 +187,8 @@ class Parts:
             ("onboarding", signing(self.onboarding.act), None),
             ("backstop", signing(self.backstop.act), None),
             ("harvesting", signing(self.harvesting.act), every),
+            ("lives", self.extending.watch, None),
+            ("extending", signing(self.extending.act), None),
             ("reports", self.working.settle_unverified, None),
             ("recovering", self.recovering.act, every),
             ("audit chain", self.seal, None),

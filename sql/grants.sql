@@ -48,7 +48,8 @@ GRANT INSERT (
     block_index, farmer_id, wallet_address, stake_amount, planted_ledger, live_until
 ) ON harvest_transactions TO kale_application;
 GRANT UPDATE (
-    reward_amount, live_until, transaction_hash, ledger_sequence, status, error_reason, error_message, confirmed_at
+    reward_amount, live_until, transaction_hash, ledger_sequence, status, error_reason, error_message, confirmed_at,
+    alarm_percent
 ) ON harvest_transactions TO kale_application;
 
 GRANT INSERT (

@@ -141,7 +141,7 @@ class SqlAttemptStore:
         ]
 
     async def store(self, attempt: Attempt) -> None:
-        """Stores an attempt that belongs to no row (kind CHANNELS)."""
+        """Stores an attempt that belongs to no row (kinds CHANNELS and EXTENSION)."""
         async with self._database.transaction() as connection:
             await insert_attempts(connection, [attempt], fence=self._database.fence)
 

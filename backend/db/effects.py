@@ -19,6 +19,7 @@ from backend.domain.settlement import (
     FarmersOnboarded,
     HarvestClosed,
     HarvestConfirmed,
+    HarvestReopened,
     PlantConfirmed,
     PlantFailed,
     WorkSettled,
@@ -106,6 +107,26 @@ FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, status text, reason
 WHERE h.id = r.id AND h.status = 'pending'
 RETURNING h.id
 """)
+_REOPEN_HARVESTS = text("""
+WITH before AS (
+    SELECT id, status, error_reason, error_message FROM harvest_transactions
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND status IN ('failed', 'lost') ORDER BY id FOR UPDATE
+), reopened AS (
+    UPDATE harvest_transactions AS h
+    SET status = 'pending', error_reason = NULL, error_message = NULL, live_until = NULL, alarm_percent = 0
+    FROM before AS b WHERE b.id = h.id
+    RETURNING h.id, h.block_index, h.farmer_id, b.status, b.error_reason, b.error_message
+)
+INSERT INTO block_events (block_index, event_type, farmer_id, data)
+SELECT
+    block_index,
+    'harvest_reopened',
+    farmer_id,
+    jsonb_build_object(
+        'harvest_id', id, 'status', status, 'error_reason', error_reason, 'error_message', error_message
+    )
+FROM reopened ORDER BY block_index, farmer_id
+""")
 _FARMERS_OF_HARVESTS = text("SELECT farmer_id FROM harvest_transactions WHERE id = ANY(CAST(:ids AS uuid[]))")
 _BOOK_REWARDS = text("""
 UPDATE farmers AS f
@@ -134,6 +155,9 @@ async def apply_effects(connection: AsyncConnection, effects: Sequence[Effect]) 
     await _settle_works(connection, _only(effects, WorkSettled))
     await _confirm_harvests(connection, _only(effects, HarvestConfirmed))
     await _close_harvests(connection, _only(effects, HarvestClosed))
+    reopened = [effect.harvest_id for effect in _only(effects, HarvestReopened)]
+    if reopened:
+        await connection.execute(_REOPEN_HARVESTS, {"ids": reopened})
     onboarded = [effect.batch_id for effect in _only(effects, FarmersOnboarded)]
     if onboarded:
         await connection.execute(_ONBOARD, {"batches": onboarded})

@@ -9,7 +9,9 @@ from sqlalchemy import text
 from backend.db.attempts import insert_attempts
 from backend.db.database import Database
 from backend.domain.attempt import Attempt
-from backend.domain.harvest import OpenPail
+from backend.domain.harvest import HarvestState, KnownHarvest, OpenPail
+from backend.domain.life import PailLife
+from backend.ports.chain import PailKey
 
 _OPEN_PAILS = text("""
 SELECT
@@ -23,10 +25,55 @@ WHERE h.status = 'pending' AND NOT EXISTS (
 ORDER BY h.created_at, h.id
 """)
 _SET_LIVES = text("""
-UPDATE harvest_transactions AS h
-SET live_until = r.live_until
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, live_until bigint)
-WHERE h.id = r.id AND h.status = 'pending' AND h.live_until IS DISTINCT FROM r.live_until
+WITH before AS (
+    SELECT id, live_until FROM harvest_transactions
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' ORDER BY id FOR UPDATE
+), changed AS (
+    UPDATE harvest_transactions AS h
+    SET live_until = r.live_until
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, live_until bigint)
+    INNER JOIN before AS b ON b.id = r.id
+    WHERE h.id = r.id AND b.live_until IS DISTINCT FROM r.live_until
+    RETURNING h.block_index, h.stake_amount, h.live_until, b.live_until AS before
+)
+INSERT INTO block_events (block_index, event_type, data)
+SELECT
+    block_index,
+    'life_extended',
+    jsonb_build_object('pails', count(*), 'stake_amount', sum(stake_amount), 'live_until', min(live_until))
+FROM changed WHERE live_until > before GROUP BY block_index ORDER BY block_index
+""")
+_UNHARVESTED = text("""
+SELECT
+    h.id, h.farmer_id, h.wallet_address, h.block_index, h.stake_amount, h.planted_ledger, h.live_until,
+    f.harvest_after_blocks, h.alarm_percent
+FROM harvest_transactions AS h
+INNER JOIN farmers AS f ON f.id = h.farmer_id
+WHERE h.status = 'pending'
+ORDER BY h.live_until ASC NULLS LAST, h.created_at, h.id
+""")
+_SET_ALARMS = text("""
+WITH before AS (
+    SELECT id, alarm_percent FROM harvest_transactions
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' ORDER BY id FOR UPDATE
+), changed AS (
+    UPDATE harvest_transactions AS h
+    SET alarm_percent = r.percent
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, percent smallint)
+    INNER JOIN before AS b ON b.id = r.id
+    WHERE h.id = r.id AND b.alarm_percent <> r.percent
+    RETURNING h.block_index, h.stake_amount, h.alarm_percent, b.alarm_percent AS before
+)
+INSERT INTO block_events (block_index, event_type, data)
+SELECT
+    block_index,
+    'life_alarm',
+    jsonb_build_object('percent', alarm_percent, 'pails', count(*), 'stake_amount', sum(stake_amount))
+FROM changed WHERE alarm_percent > before GROUP BY block_index, alarm_percent ORDER BY block_index, alarm_percent
+""")
+_KNOWN = text("""
+SELECT wallet_address, block_index, id, status
+FROM harvest_transactions WHERE block_index = ANY(CAST(:blocks AS bigint[]))
 """)
 
 
@@ -48,7 +95,25 @@ class SqlHarvestStore:
             await insert_attempts(connection, attempts, fence=self._database.fence)
 
     async def set_lives(self, live_until: Mapping[UUID, int]) -> None:
-        """Stores the last ledger in which pails live, by harvest id."""
+        """Stores the last ledger in which pails live, by harvest id; records life_extended."""
         rows = [{"id": str(harvest_id), "live_until": ledger} for harvest_id, ledger in live_until.items()]
         async with self._database.transaction() as connection:
-            await connection.execute(_SET_LIVES, {"rows": json.dumps(rows)})
+            await connection.execute(_SET_LIVES, {"rows": json.dumps(rows), "ids": list(live_until)})
+
+    async def unharvested(self) -> list[PailLife]:
+        """Every pending harvest, shortest life first, those of unknown life last."""
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(_UNHARVESTED)).all()
+        return [PailLife(OpenPail(*pail), alarm_percent) for *pail, alarm_percent in rows]
+
+    async def set_alarms(self, percents: Mapping[UUID, int]) -> None:
+        """Stores the alarms of pending harvests, by harvest id; records life_alarm where one is higher than before."""
+        rows = [{"id": str(harvest_id), "percent": percent} for harvest_id, percent in percents.items()]
+        async with self._database.transaction() as connection:
+            await connection.execute(_SET_ALARMS, {"rows": json.dumps(rows), "ids": list(percents)})
+
+    async def known(self, blocks: Sequence[int]) -> Mapping[PailKey, KnownHarvest]:
+        """Every harvest of these blocks, whatever its state."""
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(_KNOWN, {"blocks": list(blocks)})).all()
+        return {(row.wallet_address, row.block_index): KnownHarvest(row.id, HarvestState(row.status)) for row in rows}

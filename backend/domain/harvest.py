@@ -17,8 +17,8 @@ class HarvestState(StrEnum):
     """Where a harvest stands; the values are those of the column harvest_transactions.status.
 
     A harvest is PENDING from the moment its plant is confirmed. Someone else's harvest pays the farmer all the same
-    and confirms it; FAILED means that the pail was emptied in a way that left no such transaction to be found. One closed as
-    FAILED or LOST while its pail lives on the ledger is PENDING again.
+    and confirms it; FAILED means that the pail was emptied in a way that left no such transaction to be found. One
+    closed as FAILED or LOST while its pail lives on the ledger is PENDING again.
     """
 
     PENDING = "pending"

@@ -235,7 +235,7 @@ class AttemptStore(Protocol):
         """Every open attempt."""
 
     async def store(self, attempt: Attempt) -> None:
-        """Stores an attempt that belongs to no row (kind CHANNELS)."""
+        """Stores an attempt that belongs to no row (kinds CHANNELS and EXTENSION)."""
 
     async def bump(self, bumps: Sequence[Bump]) -> None:
         """Stores fee bumps of open attempts, all or nothing.

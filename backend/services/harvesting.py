@@ -100,9 +100,7 @@ class Harvesting:
 
 def _loss(pail: OpenPail, sight: Sight, view: FarmView) -> Failure | None:
     block_lives = sight.block(pail) is not None
-    return loss(
-        pail, sight.pail(pail), farm_index=view.farm.index, ledger=sight.ledger, block_lives=block_lives
-    )
+    return loss(pail, sight.pail(pail), farm_index=view.farm.index, ledger=sight.ledger, block_lives=block_lives)
 
 
 def _ending(pail: OpenPail, harvested: TransactionResult | None, lost: Failure | None) -> Effect:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import IntEnum
 
 from backend.domain.plant import FarmView
@@ -13,7 +14,9 @@ from backend.errors import DatabaseUnavailableError, LedgerUnavailableError
 from backend.ports.chain import LedgerFeed
 from backend.ports.stores import PoolCounts, Stores
 from backend.services.access import ChainAccess
+from backend.services.extending import Extending
 from backend.services.pulse import Pulse
+from kale_chain.model import STROOPS_PER_KALE
 
 _CHECK_SECONDS = 1.0
 _LOW_MASTER_STROOPS = 100 * 10_000_000
@@ -58,13 +61,14 @@ class PoolStatus:
 class StatusBoard:
     """Keeps watch over the components. `changed` beats at every closed ledger and change of a component's health."""
 
-    def __init__(self, stores: Stores, feed: LedgerFeed, chain: ChainAccess) -> None:
+    def __init__(self, stores: Stores, feed: LedgerFeed, chain: ChainAccess, extending: Extending) -> None:
         self._stores = stores
         self._feed = feed
         self._reader = chain.reader
         self._factory = chain.factory
         self._watch = chain.watch
         self._gate = chain.gate
+        self._extending = extending
         self._started = time.monotonic()
         self._components: Sequence[Component] = ()
         self._master_balance: int | None = None
@@ -113,7 +117,13 @@ class StatusBoard:
         """Looks at database and ledger once."""
         if self._watch.fault is not None and self._watch.last is not None:
             await self._watch.refresh(self._watch.last)
-        self._components = (await self._database(), self._stellar(), self._master(), *self._quarantine())
+        self._components = (
+            await self._database(),
+            self._stellar(),
+            self._master(),
+            *self._quarantine(),
+            *self._lives(),
+        )
 
     async def _database(self) -> Component:
         try:
@@ -125,6 +135,15 @@ class StatusBoard:
     def _quarantine(self) -> Sequence[Component]:
         closed = self._gate.closed
         return () if closed is None else (Component("quarantine", Health.DEGRADED, closed),)
+
+    def _lives(self) -> Sequence[Component]:
+        risk = self._extending.risk
+        if not risk.pails:
+            return ()
+        staked = (
+            f"{risk.pails} unharvested pails with stakes of {Decimal(risk.stake_stroops) / STROOPS_PER_KALE:f} KALE"
+        )
+        return (Component("harvests", Health.DEGRADED, f"{staked} have used up to {risk.percent} % of their lives"),)
 
     def _stellar(self) -> Component:
         fault = self._feed.fault or self._watch.fault

@@ -106,7 +106,7 @@ class MemoryAttemptStore:
             return [row.attempt for row in rows]
 
     async def store(self, attempt: Attempt) -> None:
-        """Stores an attempt that belongs to no row (kind CHANNELS)."""
+        """Stores an attempt that belongs to no row (kinds CHANNELS and EXTENSION)."""
         async with self._session.transaction() as tables:
             insert_attempts(tables, [attempt], fence=self._session.fence)
 

@@ -17,6 +17,7 @@ from backend.domain.settlement import (
     FarmersOnboarded,
     HarvestClosed,
     HarvestConfirmed,
+    HarvestReopened,
     PlantConfirmed,
     PlantFailed,
     WorkSettled,
@@ -152,6 +153,16 @@ def _close_harvest(tables: Tables, effect: HarvestClosed) -> None:
     )
 
 
+def _reopen_harvest(tables: Tables, effect: HarvestReopened) -> None:
+    row = tables.harvests.get(effect.harvest_id)
+    if row is None or row.state not in (HarvestState.FAILED, HarvestState.LOST):
+        return
+    reopened = replace(row, state=HarvestState.PENDING, failure=None, live_until=None, alarm_percent=0)
+    tables.harvests.put(row.harvest_id, reopened)
+    data = {"harvest_id": str(row.harvest_id), "status": row.state.value, **_why(row.failure)}
+    tables.events.append(EventRow(row.block_index, "harvest_reopened", row.farmer_id, None, data))
+
+
 def _end_harvest(tables: Tables, row: HarvestRow, kind: str) -> None:
     tables.harvests.put(row.harvest_id, row)
     data = {"harvest_id": str(row.harvest_id), "reward_amount": row.reward, **_why(row.failure)}
@@ -180,6 +191,7 @@ _APPLY: Mapping[type[Effect], Callable[[Tables, Any], None]] = {
     WorkSettled: _settle_work,
     HarvestConfirmed: _confirm_harvest,
     HarvestClosed: _close_harvest,
+    HarvestReopened: _reopen_harvest,
     FarmersOnboarded: _onboard,
     BatchReleased: _release,
 }

@@ -86,6 +86,7 @@ class HarvestRow:
     ledger: int | None = None
     transaction_hash: str | None = None
     failure: Failure | None = None
+    alarm_percent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
