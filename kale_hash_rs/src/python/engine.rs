@@ -13,13 +13,16 @@ use crate::search::{self, Criteria, JobRequest, MAX_THREADS, Order};
 /// A pool of threads that search nonces for many jobs at once.
 ///
 /// `threads` defaults to `usable_threads()`; `kernel` is a name out of `kernels()`, or "auto" for the fastest. `order`
-/// says which job is served next: `"weight"`, the one with the fewest hashes for its weight; or `"fewest_zeros"`, always
-/// the one whose next find needs the fewest zeros (one more than its best find has, or `min_zeros`), of several by weight.
-/// An engine without jobs uses no CPU. In a forked child every call but `close` raises `EngineClosedError`.
+/// says which job is served next: `"weight"`, the one with the fewest hashes for its weight; or `"fewest_zeros"`,
+/// always the one whose next find needs the fewest zeros (one more than its best find has, or `min_zeros`), of several
+/// by weight. An engine without jobs uses no CPU.
 ///
-/// In asyncio, `await job` waits for a job's end and returns its best find, `await engine.next_events()` returns events,
-/// and `async for event in engine` takes one after the other until the engine is closed. None of these needs a thread;
-/// cancelling one leaves job and events as they are.
+/// Raises `ValueError` for impossible threads or an unknown order, `KernelUnavailableError`, and `OSError` if the system
+/// refuses the threads. In a forked child every call but `close` raises `EngineClosedError`.
+///
+/// In asyncio, `await job` waits for a job's end and returns its best find, `await engine.next_events()` returns
+/// events, and `async for event in engine` takes one after the other until the engine is closed. None of these needs a
+/// thread; cancelling one leaves job and events as they are.
 #[pyclass(frozen, module = "kale_hash_rs")]
 pub struct Engine(search::Engine);
 
@@ -57,6 +60,7 @@ impl Engine {
     /// has hashes in proportion to its `weight`. `deadline` is in seconds from now on the monotonic clock, which no
     /// change of the time of day moves; once it has passed the job ends as "expired", after at most 16,384 further
     /// hashes a thread. `tag` comes back with the job's events.
+    /// Raises `ValueError`, which names the argument and its limits, and `EngineClosedError`.
     #[pyo3(
         signature = (block_index, entropy, farmer, *, min_zeros = Int(0), max_zeros = Int(64), nonce_start = Int(0),
                      nonce_count = None, weight = Int(1), deadline = None, tag = ""),
@@ -150,7 +154,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // Closing waits for granules: other Python threads go on. Where Python is shutting down the engine closes itself.
+        // Closing waits for granules: other Python threads go on. Where Python is shutting down, dropping closes it.
         Python::try_attach(|py| self.close(py));
     }
 }

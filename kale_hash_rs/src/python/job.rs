@@ -43,12 +43,13 @@ impl Job {
         Ok(self.0.state()?.name())
     }
 
-    /// Changes the job's share of the hashes, counted from its beginning.
+    /// Changes the job's share of the hashes, counted from its beginning. Raises `ValueError` if it is less than 1.
     fn set_weight(&self, weight: Int) -> PyResult<()> {
         Ok(self.0.set_weight(weight.weight()?)?)
     }
 
-    /// Changes how many zeros a find must have, for nonces not yet hashed; at most the job's `max_zeros`.
+    /// Changes how many zeros a find must have, for nonces not yet hashed. Raises `ValueError` if that is
+    /// more than the job's `max_zeros`.
     fn set_min_zeros(&self, min_zeros: Int) -> PyResult<()> {
         Ok(self.0.set_min_zeros(min_zeros.zeros("min_zeros")?)?)
     }

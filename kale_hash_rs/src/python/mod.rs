@@ -1,4 +1,4 @@
-//! The Python module `kale_hash_rs._native`: it checks arguments, translates errors and lets go of the GIL while it waits.
+//! The Python module `kale_hash_rs._native`: checks arguments, translates errors, lets go of the GIL while it waits.
 
 mod arguments;
 mod engine;
