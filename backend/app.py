@@ -18,7 +18,9 @@ from backend.api.server import GrpcServer, Servicers
 from backend.api.status import StatusServicer, follow_health
 from backend.chain.factory import KaleTransactionFactory
 from backend.chain.feed import RpcLedgerFeed, RpcSender
+from backend.chain.probe import RpcEndpointProbe
 from backend.chain.reader import RpcChainReader
+from backend.chain.witnesses import RpcWitnesses
 from backend.config import Settings
 from backend.db import open_stores
 from backend.ports.stores import Stores
@@ -26,6 +28,7 @@ from backend.ports.vault import Vault
 from backend.services.access import ChainAccess
 from backend.services.backstop import Backstop
 from backend.services.channels import Channels
+from backend.services.endpoints import PROBE_SECONDS, EndpointWatch
 from backend.services.extending import Extending
 from backend.services.following import FarmWatch, Following, repeat
 from backend.services.harvesting import Harvesting
@@ -38,7 +41,7 @@ from backend.services.status import StatusBoard
 from backend.services.submitting import Submitting
 from backend.services.working import Working
 from backend.vault import FileVault, HeadFile
-from kale_chain.identify import identify
+from kale_chain.identify import check_endpoints, identify
 from kale_chain.model import FarmIdentity
 from kale_chain.rpc import StellarRpc
 
@@ -99,10 +102,11 @@ class Backend:
             owner_allowed=settings.owner_allowed,
         )
         stack.push_async_callback(stores.close)
-        rpc = await stack.enter_async_context(StellarRpc(settings.stellar_rpc_url))
+        rpc = await stack.enter_async_context(StellarRpc(settings.stellar_rpc_urls))
         identity = await identify(
             rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
         )
+        await check_endpoints(rpc, passphrase=settings.stellar_network_passphrase)
         vault = FileVault.open(settings.key_file, settings.stellar_network_passphrase)
         leasing = Leasing(stores.lease, HeadFile(settings.head_path()))
         await leasing.start(f"{socket.gethostname()} process {os.getpid()}")
@@ -157,7 +161,7 @@ class Parts:
         reader = RpcChainReader(rpc, identity)
         factory = KaleTransactionFactory(identity, settings.master(), vault, rpc, channels=settings.harvest_channels)
         feed = RpcLedgerFeed(rpc, identity, poll_seconds=settings.ledger_poll_ms / _MILLISECONDS)
-        submitting = Submitting(stores.attempts, RpcSender(rpc))
+        submitting = Submitting(stores.attempts, RpcSender(rpc), RpcWitnesses(rpc, identity))
         self.chain = ChainAccess(reader, factory, submitting, FarmWatch(reader))
         self.channels = Channels(stores.attempts, self.chain)
         self.planting = Planting(stores, self.chain)
@@ -168,7 +172,8 @@ class Parts:
         self.onboarding = Onboarding(stores, self.chain, vault)
         self.recovering = Recovering(stores, self.chain)
         self.quarantining = Quarantining(stores, self.chain, self.recovering)
-        self.board = StatusBoard(stores, feed, self.chain, self.extending)
+        self.endpoints = EndpointWatch(RpcEndpointProbe(rpc))
+        self.board = StatusBoard(stores, feed, self.chain, self.extending, self.endpoints)
         listeners = (self.onboarding.note, self.recovering.note, self.extending.note)
         self.following = Following(feed, submitting, self.chain.watch, listeners)
 
@@ -192,6 +197,7 @@ class Parts:
             ("reports", self.working.settle_unverified, None),
             ("recovering", self.recovering.act, every),
             ("audit chain", self.seal, None),
+            ("endpoints", self.endpoints.act, PROBE_SECONDS),
         )
         return [
             ("following", self.following.run(after)),

@@ -55,7 +55,7 @@ async def _key_file(settings: Settings) -> str:
 
 
 async def _farm(settings: Settings) -> str:
-    async with StellarRpc(settings.stellar_rpc_url) as rpc:
+    async with StellarRpc(settings.stellar_rpc_urls) as rpc:
         identity = await identify(
             rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
         )
@@ -66,7 +66,7 @@ async def _farm(settings: Settings) -> str:
 
 async def _master(settings: Settings) -> str:
     address = settings.master().address
-    async with StellarRpc(settings.stellar_rpc_url) as rpc:
+    async with StellarRpc(settings.stellar_rpc_urls) as rpc:
         identity = await identify(
             rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
         )

@@ -16,15 +16,16 @@ class Action(StrEnum):
     DELAY = "delay"  # the answer comes `seconds` later
     LIE = "lie"  # the answer says `result` instead, field by field
     ERROR = "error"  # a JSON-RPC internal error, the call having had no effect
-    STATUS = "status"  # HTTP status `status`, the call having had no effect
+    STATUS = "status"  # HTTP status `status` (with Retry-After, if set), the call having had no effect
 
 
 class Dropped(Exception):  # noqa: N818 - an outcome, not an error
-    """The call gets no JSON-RPC answer: an HTTP status or, with None, a broken connection."""
+    """The call gets no JSON-RPC answer: an HTTP status, perhaps with a Retry-After, or None: a broken connection."""
 
-    def __init__(self, status: int | None) -> None:
+    def __init__(self, status: int | None, retry_after: int | None = None) -> None:
         super().__init__()
         self.status = status
+        self.retry_after = retry_after
 
 
 @dataclass(slots=True)
@@ -36,12 +37,13 @@ class Fault:
     count: int | None = 1
     seconds: float = 0.0
     status: int = 503
+    retry_after: int | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Reads what the control route was sent; `ValueError` says what is wrong."""
-        unknown = set(body) - {"action", "method", "count", "seconds", "status", "result"}
+        unknown = set(body) - {"action", "method", "count", "seconds", "status", "retry_after", "result"}
         if unknown:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
         return cls(**{**body, "action": Action(body.get("action", ""))})
@@ -78,7 +80,7 @@ class Faults:
             if fault.action is Action.ERROR:
                 raise JsonRpcError(JsonRpcError.INTERNAL_ERROR, "a fault was asked for")
             if fault.action is Action.STATUS:
-                raise Dropped(fault.status)
+                raise Dropped(fault.status, fault.retry_after)
         answer = await call()
         for fault in struck:
             if fault.action is Action.DELAY:

@@ -75,7 +75,8 @@ def _refusal(call_id: object, error: JsonRpcError) -> dict[str, Any]:
 
 def _drop(request: web.Request, dropped: Dropped) -> web.Response:
     if dropped.status is not None:
-        return web.Response(status=dropped.status, headers={"Retry-After": "1"})
+        headers = {} if dropped.retry_after is None else {"Retry-After": str(dropped.retry_after)}
+        return web.Response(status=dropped.status, headers=headers)
     if request.transport:
         request.transport.abort()
     return web.Response()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -130,6 +130,15 @@ class DevnetServer:
         """Closes ledgers now."""
         await self.clock.advance(ledgers)
 
+    async def another_endpoint(self) -> tuple[str, Faults]:
+        """One more RPC over the same ledger, until the server stops: its URL, and its own faults and lag."""
+        faults = Faults()
+        view = View(self.ledger, faults)
+        state = StateMethods(self.ledger, view, self.friendbot_url)
+        rpc = JsonRpcHandler(state.table() | HistoryMethods(view).table(), faults)
+        url = await _listen(self._stack, 0, lambda _: [web.post("/", rpc.handle)])
+        return url, faults
+
     async def failed(self) -> None:
         """Waits until ledgers can no longer close and raises why; in manual mode that is never."""
         await self._ticking
@@ -178,18 +187,10 @@ class DevnetServer:
         return LocalLedger(client, History(ledgers), ledger_seconds=options.ledger_seconds, actors=actors)
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
-        app = web.Application(client_max_size=MAX_REQUEST_BYTES)
-        # Whoever waits for a ledger waits in vain once the clock has stopped.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
-        # The socket comes before the routes: answers name the URL, whose port the system may choose.
-        listener = socket.create_server((HOST, self.options.port))
-        self.url = f"http://{HOST}:{listener.getsockname()[1]}"
-        app.add_routes(self._routes())
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, listener).start()
+        await _listen(stack, self.options.port, self._routes)
 
-    def _routes(self) -> list[web.RouteDef]:
+    def _routes(self, url: str) -> list[web.RouteDef]:
+        self.url = url
         ledger, clock, scenario = self.ledger, self.clock, self.scenario
         view = View(ledger, self.faults)
         state = StateMethods(ledger, view, self.friendbot_url)
@@ -203,6 +204,21 @@ class DevnetServer:
             web.get("/accounts/{id}", horizon.account),
             *Control(ledger, clock, self.faults, scenario).routes(),
         ]
+
+
+async def _listen(stack: contextlib.AsyncExitStack, port: int, routes: Callable[[str], Sequence[web.RouteDef]]) -> str:
+    """Serves the routes, which may name the URL, until the stack ends; the URL."""
+    app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+    # Whoever waits for a ledger waits in vain once the clock has stopped.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+    # The socket comes before the routes: answers name the URL, whose port the system may choose.
+    listener = socket.create_server((HOST, port))
+    url = f"http://{HOST}:{listener.getsockname()[1]}"
+    app.add_routes(routes(url))
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listener).start()
+    return url
 
 
 async def _background(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

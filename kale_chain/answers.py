@@ -56,6 +56,21 @@ class Entries:
         return self.found.get(key)
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Whether an endpoint holds a transaction, among which ledgers.
+
+    Attributes:
+        found: Whether it does.
+        oldest: The oldest ledger it holds.
+        latest: The latest.
+    """
+
+    found: bool
+    oldest: int
+    latest: int
+
+
 class SubmissionStatus(StrEnum):
     """What the RPC said of a transaction sent; only a ledger tells what became of it."""
 

@@ -98,14 +98,16 @@ class RpcError(ChainError):
     Attributes:
         endpoint: Scheme, host and port; never credentials, path or query.
         method: The JSON-RPC method called.
+        retry_after: Seconds the endpoint asked to wait before the next call (HTTP Retry-After); None if it did not.
     """
 
     retry = Retry.NEXT_LEDGER
 
-    def __init__(self, endpoint: str, method: str, problem: str) -> None:
+    def __init__(self, endpoint: str, method: str, problem: str, retry_after: float | None = None) -> None:
         super().__init__(f"{method} at {endpoint}: {problem}")
         self.endpoint = endpoint
         self.method = method
+        self.retry_after = retry_after
 
 
 class RpcUnavailableError(RpcError):
@@ -117,16 +119,11 @@ class RpcTimeoutError(RpcError):
 
 
 class RpcRateLimitedError(RpcError):
-    """The endpoint asks for fewer calls (HTTP 429).
-
-    Attributes:
-        retry_after: Seconds to wait before the next call, or None if the endpoint did not say.
-    """
+    """The endpoint asks for fewer calls (HTTP 429)."""
 
     def __init__(self, endpoint: str, method: str, retry_after: float | None) -> None:
         wait = "it does not say for how long" if retry_after is None else f"wait {retry_after:g} s"
-        super().__init__(endpoint, method, f"too many requests (HTTP 429); {wait}")
-        self.retry_after = retry_after
+        super().__init__(endpoint, method, f"too many requests (HTTP 429); {wait}", retry_after)
 
 
 class RpcRefusedError(RpcError):

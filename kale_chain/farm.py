@@ -88,9 +88,13 @@ class FarmReader:
 
     async def accounts(self, addresses: Iterable[str]) -> dict[str, Account]:
         """Sequence numbers and XLM of the accounts that exist."""
+        return (await self.dated_accounts(addresses))[1]
+
+    async def dated_accounts(self, addresses: Iterable[str]) -> tuple[int, dict[str, Account]]:
+        """The latest closed ledger when they were read (0 if none was asked for), and the accounts that exist."""
         by_key = {keys.account(address).to_xdr(): address for address in addresses}
         entries = await self._existing(by_key)
-        return {by_key[key]: read_account(entry.data_xdr) for key, entry in entries.found.items()}
+        return entries.ledger, {by_key[key]: read_account(entry.data_xdr) for key, entry in entries.found.items()}
 
     async def fee_floor(self, farm: Farm) -> int:
         """The least resource fee for calls now, in stroops: 0 but where the farm's life is due to be extended.

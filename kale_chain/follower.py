@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from kale_chain.answers import LedgerTransaction, LedgerUpdate
-from kale_chain.errors import RpcError, RpcRateLimitedError
+from kale_chain.errors import RpcError
 from kale_chain.model import Ledger
 from kale_chain.rpc import StellarRpc
 
@@ -65,9 +65,8 @@ class LedgerFollower:
             yield update
 
     def _pause(self, error: RpcError, failures: int) -> float:
-        asked = error.retry_after if isinstance(error, RpcRateLimitedError) else None
         backoff = min(self._poll_seconds * 2.0 ** min(failures, MAX_DOUBLINGS), MAX_BACKOFF_SECONDS)
-        return max(backoff, asked or 0.0)
+        return max(backoff, error.retry_after or 0.0)
 
     async def _next(self, after: int) -> LedgerUpdate | None:
         """The next update, or None if no ledger has closed since `after`."""

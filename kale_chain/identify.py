@@ -5,6 +5,7 @@ from kale_chain.errors import (
     InvalidContractIdError,
     MalformedXdrError,
     NotAFarmError,
+    RpcError,
     TokenAsFarmError,
     WrongNetworkError,
 )
@@ -48,6 +49,21 @@ async def identify(rpc: StellarRpc, *, farm_id: str, passphrase: str) -> FarmIde
     token_id, wasm_hash, homesteader = _checked(farm, farm_id, advice)
     code, issuer = await _asset(rpc, farm_id, token_id, passphrase)
     return FarmIdentity(farm_id, token_id, code, issuer, wasm_hash, homesteader, passphrase)
+
+
+async def check_endpoints(rpc: StellarRpc, *, passphrase: str) -> None:
+    """Refuses endpoints of another network; one that does not answer is passed over, its answers are checked later.
+
+    Raises:
+        WrongNetworkError: An endpoint serves another network.
+    """
+    for one in rpc.each():
+        try:
+            network = await one.network()
+        except RpcError:
+            continue
+        if network.passphrase != passphrase:
+            raise WrongNetworkError(passphrase, network.passphrase)
 
 
 def _advice(passphrase: str) -> str:

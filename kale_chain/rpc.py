@@ -4,7 +4,6 @@ The calls are our own rather than stellar_sdk's server class, which hides the HT
 an answer; what an answer must contain is checked by stellar_sdk's models of it.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,13 +17,14 @@ from kale_chain.answers import (
     FeeStats,
     LedgerTransaction,
     Network,
+    Sighting,
     Simulation,
     Submission,
     SubmissionStatus,
 )
+from kale_chain.endpoints import Endpoint, Endpoints
 from kale_chain.errors import LedgerRangeError, MalformedXdrError, RpcError, RpcRefusedError, RpcUnavailableError
 from kale_chain.model import Ledger
-from kale_chain.transport import JsonRpcTransport
 from kale_chain.xdr.results import read_contract_failure, read_resources, read_result, read_value
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "FeeStats",
     "LedgerTransaction",
     "Network",
+    "Sighting",
     "Simulation",
     "StellarRpc",
     "Submission",
@@ -49,27 +50,52 @@ class _Health(soroban_rpc.GetHealthResponse):
     close_time: int | None = Field(alias="latestLedgerCloseTime", default=None)
 
 
-class StellarRpc:
-    """One Stellar RPC endpoint. An async context manager; leaving it closes the connections.
+class _Hash(BaseModel):
+    sequence: int
+    hash: str
 
-    Every method raises `RpcError` and nothing else when the endpoint does not answer as asked; none retries, and
-    none turns a fault into an answer. Errors name scheme, host and port of the endpoint, never the rest of its URL.
+
+class _Hashes(BaseModel):
+    """As much of getLedgers as is needed: the metadata beside each hash may be megabytes."""
+
+    ledgers: list[_Hash]
+
+
+class StellarRpc:
+    """Stellar RPC through one endpoint or several. An async context manager; leaving it closes the connections.
+
+    Every method raises `RpcError` and nothing else when no endpoint answers as asked; none waits or asks the same
+    endpoint again, and none turns a fault into an answer. An endpoint that asked to be left alone is, and the error
+    says so. Errors name scheme, host and port of the endpoint, never the rest of its URL.
 
     Args:
-        url: `http(s)://host[:port][/path]`.
-        timeout: Seconds a call may take.
+        urls: `http(s)://host[:port][/path]`, or several in the order of preference; or endpoints that exist already.
+        timeout: Seconds a call of one endpoint may take.
 
     Raises:
-        RpcUnavailableError: If `url` is not such a URL.
+        RpcUnavailableError: If one of `urls` is not such a URL.
     """
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
-        self._transport = JsonRpcTransport(url, timeout=timeout)
+    def __init__(self, urls: str | Sequence[str] | Endpoints, *, timeout: float = 10.0) -> None:
+        if isinstance(urls, Endpoints):
+            self._endpoints = urls
+        else:
+            chosen = [urls] if isinstance(urls, str) else urls
+            self._endpoints = Endpoints([Endpoint(url, timeout=timeout) for url in chosen])
 
     @property
     def endpoint(self) -> str:
-        """Scheme, host and port."""
-        return self._transport.endpoint
+        """Scheme, host and port; of several, all of them."""
+        return self._endpoints.name
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The endpoints with their breakers, in the order of preference."""
+        return self._endpoints.members
+
+    def each(self) -> "Sequence[StellarRpc]":
+        """Every endpoint alone, over the same connections and breakers."""
+        return [StellarRpc(Endpoints([endpoint])) for endpoint in self._endpoints.members]
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +107,7 @@ class StellarRpc:
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
-        await self._transport.close()
+        await self._endpoints.close()
 
     async def network(self) -> Network:
         """The network the endpoint serves."""
@@ -126,9 +152,10 @@ class StellarRpc:
         """
         found: list[LedgerTransaction] = []
         parameters: dict[str, Any] = {"startLedger": start_ledger}
-        for page_number in itertools.count():
+        while True:
             page = await self._page(parameters, start_ledger)
-            if not page_number and not page.oldest_ledger <= start_ledger <= end_ledger <= page.latest_ledger:
+            # On every page: the next one may come from another endpoint, which may lag.
+            if not page.oldest_ledger <= start_ledger <= end_ledger <= page.latest_ledger:
                 asked = start_ledger if start_ledger < page.oldest_ledger else end_ledger
                 raise LedgerRangeError(self.endpoint, asked, page.oldest_ledger, page.latest_ledger)
             found += [_transaction(one) for one in page.transactions if one.ledger <= end_ledger]
@@ -136,7 +163,31 @@ class StellarRpc:
             if not page.transactions or page.transactions[-1].ledger > end_ledger:
                 return found
             parameters = {"pagination": {"cursor": page.cursor}}
-        raise AssertionError("unreachable: pages end")
+
+    async def ledger_hash(self, sequence: int) -> str:
+        """The hash (64 hex digits) of a closed ledger.
+
+        Raises:
+            LedgerRangeError: If the endpoint does not hold it.
+        """
+        asked = {"startLedger": sequence, "pagination": {"limit": 1}}
+        try:
+            answer = await self._call("getLedgers", _Hashes, asked)
+        except RpcRefusedError as error:
+            range_error = await self._range_error(sequence)
+            if range_error is None:
+                raise
+            raise range_error from error
+        found = next((ledger.hash for ledger in answer.ledgers if ledger.sequence == sequence), None)
+        if found is None:
+            raise self._unreadable("getLedgers")
+        return found
+
+    async def sighting(self, transaction_hash: str) -> Sighting:
+        """Whether the endpoint holds a transaction by this hash (64 hex digits), its own or its inner one's."""
+        answer = await self._call("getTransaction", soroban_rpc.GetTransactionResponse, {"hash": transaction_hash})
+        found = answer.status != soroban_rpc.GetTransactionStatus.NOT_FOUND
+        return Sighting(found, answer.oldest_ledger, answer.latest_ledger)
 
     async def transaction(self, transaction_hash: str) -> LedgerTransaction | None:
         """The transaction with this hash (64 hex digits), or None if the endpoint holds none.
@@ -159,8 +210,8 @@ class StellarRpc:
         `tries` is how often it was sent before: of several endpoints each time another one gets it first.
         No answer, not even an error, tells what became of it: only its result in a ledger does.
         """
-        del tries  # one endpoint
-        answer = await self._call("sendTransaction", soroban_rpc.SendTransactionResponse, {"transaction": envelope_xdr})
+        asked = {"transaction": envelope_xdr}
+        answer = await self._call("sendTransaction", soroban_rpc.SendTransactionResponse, asked, tries=tries)
         try:
             code = read_result(answer.error_result_xdr).transaction if answer.error_result_xdr else None
         except MalformedXdrError as error:
@@ -204,15 +255,23 @@ class StellarRpc:
             return None
         return LedgerRangeError(self.endpoint, start_ledger, health.oldest_ledger, health.latest_ledger)
 
-    async def _call(self, method: str, model: type[M], parameters: Mapping[str, Any] | None = None) -> M:
-        result = await self._transport.call(method, parameters)
-        try:
-            return model.model_validate(result)
-        except ValidationError as error:
-            raise self._unreadable(method) from error
+    async def _call(
+        self, method: str, model: type[M], parameters: Mapping[str, Any] | None = None, *, tries: int = 0
+    ) -> M:
+        def read(result: Any, endpoint: str) -> M:
+            try:
+                return model.model_validate(result)
+            except ValidationError as error:
+                raise _unreadable(endpoint, method) from error
+
+        return await self._endpoints.call(method, parameters, read, tries=tries)
 
     def _unreadable(self, method: str) -> RpcUnavailableError:
-        return RpcUnavailableError(self.endpoint, method, "the answer lacks what it must hold; is this a Stellar RPC?")
+        return _unreadable(self.endpoint, method)
+
+
+def _unreadable(endpoint: str, method: str) -> RpcUnavailableError:
+    return RpcUnavailableError(endpoint, method, "the answer lacks what it must hold; is this a Stellar RPC?")
 
 
 def _simulation(answer: soroban_rpc.SimulateTransactionResponse) -> Simulation:

@@ -103,7 +103,9 @@ class JsonRpcTransport:
             if response.status == TOO_MANY_REQUESTS:
                 raise RpcRateLimitedError(self.endpoint, method, _retry_after(response.headers))
             if response.status != OK:
-                raise RpcUnavailableError(self.endpoint, method, f"HTTP status {response.status}")
+                raise RpcUnavailableError(
+                    self.endpoint, method, f"HTTP status {response.status}", _retry_after(response.headers)
+                )
             return await _read(response)
 
 

@@ -60,11 +60,20 @@ def _http_url(url: str) -> str:
     return url
 
 
+def _http_urls(urls: str) -> str:
+    """Accepts one such URL or several, separated by commas; spaces around them are dropped."""
+    parts = [part.strip() for part in urls.split(",")]
+    if len(set(parts)) < len(parts):
+        raise ValueError("names a URL twice; endpoints that vote must be different ones")
+    return ",".join(_http_url(part) for part in parts)
+
+
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrls = Annotated[str, AfterValidator(_http_urls)]
 LoopbackAddress = Annotated[str, AfterValidator(_loopback)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
@@ -84,7 +93,8 @@ class ServiceSettings(SharedSettings):
         log_level: debug, info, warning or error.
         bind_address: Where the listeners bind; a loopback address.
         stellar_network: mainnet, testnet, or local for any other network.
-        stellar_rpc_url: Stellar RPC; has a default for testnet only.
+        stellar_rpc_url: Stellar RPC, or several separated by commas, the preferred one first; has a default for
+            testnet only. Two are worth more than one: no single one is then believed that a transaction is lost.
         stellar_network_passphrase: The network's passphrase; has a default except for local.
         kale_contract_id: The farm contract's id; has a default except for local.
         ledger_poll_ms: How often the RPC is asked for the last closed ledger.
@@ -93,10 +103,15 @@ class ServiceSettings(SharedSettings):
     log_level: LogLevel = "info"
     bind_address: LoopbackAddress = "127.0.0.1"
     stellar_network: Network = "testnet"
-    stellar_rpc_url: HttpUrl
+    stellar_rpc_url: HttpUrls
     stellar_network_passphrase: Annotated[str, Field(min_length=1)]
     kale_contract_id: Annotated[str, Field(min_length=1)]
     ledger_poll_ms: Annotated[int, Field(ge=10, le=60_000)] = 500
+
+    @property
+    def stellar_rpc_urls(self) -> tuple[str, ...]:
+        """Every Stellar RPC, the preferred one first."""
+        return tuple(self.stellar_rpc_url.split(","))
 
     @model_validator(mode="before")
     @classmethod

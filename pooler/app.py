@@ -10,7 +10,7 @@ import structlog
 from kale_chain.errors import InvalidSecretError, RpcError
 from kale_chain.farm import FarmReader
 from kale_chain.follower import LedgerFollower
-from kale_chain.identify import identify
+from kale_chain.identify import check_endpoints, identify
 from kale_chain.model import FarmIdentity
 from kale_chain.rpc import StellarRpc
 from kale_chain.tx import FarmCalls, Signer
@@ -65,12 +65,13 @@ async def ledger(settings: PoolerSettings) -> AsyncIterator[Ledger]:
         RpcError: No answer after several tries.
     """
     payer = fee_signer(settings)
-    async with StellarRpc(settings.stellar_rpc_url, timeout=settings.api_timeout_ms / 1000) as rpc:
+    async with StellarRpc(settings.stellar_rpc_urls, timeout=settings.api_timeout_ms / 1000) as rpc:
         async for attempt in stamina.retry_context(on=RpcError, attempts=_START_ATTEMPTS):
             with attempt:
                 identity = await identify(
                     rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
                 )
+        await check_endpoints(rpc, passphrase=settings.stellar_network_passphrase)
         account = FeeAccount(
             rpc,
             identity,

@@ -125,6 +125,30 @@ class UsedSequence:
     ledger: int
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointReport:
+    """How one RPC endpoint is."""
+
+    name: str
+    """Scheme, host and port."""
+    latest: int | None
+    """The last closed ledger it tells of; None: it does not answer."""
+    circuit: str
+    """closed, open or half-open: whether calls go to it first, or only for want of another."""
+    fault: str | None
+    """Why it has no vote; None while it has."""
+
+
+class EndpointProbe(Protocol):
+    """Looks at every RPC endpoint."""
+
+    async def reports(self) -> Sequence[EndpointReport]:
+        """Asks each for its last ledger, all at once; one that is silent or more than 3 ledgers behind has no vote.
+
+        Calls of others go to the endpoints that keep up before those that do not, from now on.
+        """
+
+
 class Witnesses(Protocol):
     """What the RPC endpoints say together. One alone ends no attempt where there are several.
 

@@ -14,6 +14,7 @@ from backend.errors import DatabaseUnavailableError, LedgerUnavailableError
 from backend.ports.chain import LedgerFeed
 from backend.ports.stores import PoolCounts, Stores
 from backend.services.access import ChainAccess
+from backend.services.endpoints import EndpointWatch
 from backend.services.extending import Extending
 from backend.services.pulse import Pulse
 from kale_chain.model import STROOPS_PER_KALE
@@ -61,9 +62,12 @@ class PoolStatus:
 class StatusBoard:
     """Keeps watch over the components. `changed` beats at every closed ledger and change of a component's health."""
 
-    def __init__(self, stores: Stores, feed: LedgerFeed, chain: ChainAccess, extending: Extending) -> None:
+    def __init__(
+        self, stores: Stores, feed: LedgerFeed, chain: ChainAccess, extending: Extending, endpoints: EndpointWatch
+    ) -> None:
         self._stores = stores
         self._feed = feed
+        self._endpoints = endpoints
         self._reader = chain.reader
         self._factory = chain.factory
         self._watch = chain.watch
@@ -123,6 +127,7 @@ class StatusBoard:
             self._master(),
             *self._quarantine(),
             *self._lives(),
+            *self._voters(),
         )
 
     async def _database(self) -> Component:
@@ -150,6 +155,13 @@ class StatusBoard:
         if fault is None:
             return Component("stellar", Health.UP)
         return Component("stellar", Health.DOWN, fault)
+
+    def _voters(self) -> Sequence[Component]:
+        """The RPC endpoints one by one, where there are several."""
+        return [
+            Component(f"rpc {report.name}", Health.UP if report.fault is None else Health.DEGRADED, report.fault or "")
+            for report in self._endpoints.reports
+        ]
 
     def _master(self) -> Component:
         balance, address = self._master_balance, self._factory.master

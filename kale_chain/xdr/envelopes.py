@@ -1,10 +1,11 @@
 """What a transaction that someone else built asks of the farm."""
 
 import base64
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stellar_sdk import Address, StrKey, scval
+from stellar_sdk import Address, MuxedAccount, StrKey, scval
 from stellar_sdk import xdr as stellar_xdr
 
 from kale_chain.xdr.entries import decoded
@@ -105,3 +106,28 @@ def _harvest_call(envelope: stellar_xdr.TransactionEnvelope, farm_id: str) -> tu
     if arguments is None:
         return None
     return scval.from_address(arguments[0]).address, scval.from_uint32(arguments[1])
+
+
+def uses_sequence(envelope_xdr: str, source: str, sequence: int) -> bool:
+    """Whether a transaction (base64 envelope, plain or fee bump) has this source (G…) and sequence number.
+
+    Raises:
+        MalformedXdrError: it is no envelope.
+    """
+    raw = base64.b64decode(envelope_xdr)
+    if StrKey.decode_ed25519_public_key(source) not in raw or struct.pack(">q", sequence) not in raw:
+        return False
+    return decoded("a transaction envelope", lambda: _uses(raw, source, sequence))
+
+
+def _uses(raw: bytes, source: str, sequence: int) -> bool:
+    envelope = stellar_xdr.TransactionEnvelope.from_xdr_bytes(raw)
+    plain = envelope.v1 or (envelope.fee_bump.tx.inner_tx.v1 if envelope.fee_bump else None)
+    if plain is not None:
+        account, number = MuxedAccount.from_xdr_object(plain.tx.source_account).account_id, plain.tx.seq_num
+    elif envelope.v0 is not None:
+        account = StrKey.encode_ed25519_public_key(envelope.v0.tx.source_account_ed25519.uint256)
+        number = envelope.v0.tx.seq_num
+    else:
+        return False
+    return account == source and number.sequence_number.int64 == sequence
