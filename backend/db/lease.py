@@ -89,15 +89,27 @@ class SqlLeaseStore:
         """Looks whether the lease is still ours; see the port."""
         async with self._turn:
             with self._database.translated():
-                locked = True
-                if self._session is None or self._session.closed:
+                locked = await self._is_alive()
+                if self._session is None or not locked:
                     self._session = await self._database.session(_SESSION)
-                    (locked,) = await _row(self._session, "SELECT pg_try_advisory_lock(%s)", [_LOCK])
                 try:
+                    if not locked:
+                        (locked,) = await _row(self._session, "SELECT pg_try_advisory_lock(%s)", [_LOCK])
                     await self._check_fence(self._session, locked=locked)
                 except BaseException:
                     await self._session.close()
                     raise
+
+    async def _is_alive(self) -> bool:
+        """Whether the session that holds the lock still does."""
+        if self._session is None or self._session.closed:
+            return False
+        try:
+            await self._session.execute("SELECT 1")
+        except psycopg.OperationalError:
+            await self._session.close()
+            return False
+        return True
 
     async def _check_fence(self, session: Session, *, locked: bool) -> None:
         fence, holder, taken_at = await _row(session, "SELECT fence, holder, taken_at FROM lease")
