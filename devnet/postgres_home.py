@@ -91,7 +91,10 @@ def open_home(directory: Path) -> Home:
 def remove_home(directory: Path, home: Home) -> None:
     """Deletes the data of a stopped server and its directory."""
     if home.user is not None:
-        shutil.rmtree(home.data.parent)
+        instance = home.data.parent
+        # Half deleted it would be an orphan to a server that starts meanwhile.
+        with _locked(instance.parent / "lock"):
+            shutil.rmtree(instance)
     shutil.rmtree(directory)
 
 

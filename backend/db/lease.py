@@ -24,11 +24,13 @@ _SESSION = {
     "tcp_keepalives_count": "3",
 }
 # The control file names the timeline of the last checkpoint, which a promotion may precede; the log itself is exact.
+# The place where the log is inserted is the end of a whole record; what was flushed may end in the midst of one, which
+# recovery after a crash drops.
 _HEAD = """
 SELECT
     (SELECT c.system_identifier FROM pg_control_system() AS c) AS system_identifier,
-    CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8) AS bit(32)) AS bigint) AS timeline,
-    CAST(pg_current_wal_flush_lsn() - '0/0' AS bigint) AS position,
+    CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS bit(32)) AS bigint) AS timeline,
+    CAST(pg_current_wal_insert_lsn() - '0/0' AS bigint) AS position,
     (SELECT coalesce(max(e.id), 0) FROM block_events AS e) AS event,
     coalesce(k.number, 0) AS link_number,
     coalesce(k.hash, decode(repeat('00', 32), 'hex')) AS link_hash,
@@ -36,6 +38,8 @@ SELECT
 FROM lease AS l
 LEFT JOIN (SELECT n.number, n.hash FROM block_event_links AS n ORDER BY n.number DESC LIMIT 1) AS k ON true
 """
+# A commit after the head was read puts everything up to that head on disk.
+_FLUSH = "SELECT pg_logical_emit_message(true, 'kale', '')"
 _LINKED = "SELECT (SELECT n.hash FROM block_event_links AS n WHERE n.number = %s)"
 _TAKE = """
 UPDATE lease
@@ -125,6 +129,7 @@ class SqlLeaseStore:
         """How far the database has come."""
         async with self._database.transaction() as connection:
             row = (await connection.execute(text(_HEAD))).one()
+            await connection.execute(text(_FLUSH))
         return _read_head(row)
 
     async def release(self) -> None:

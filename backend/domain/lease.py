@@ -23,7 +23,7 @@ class Head:
 
     incarnation: Incarnation
     position: int
-    """Bytes of its write-ahead log that are on disk."""
+    """Bytes of its write-ahead log; what was recorded is on disk, and a crash does not take it back."""
     event: int
     """Id of the last row of the audit trail; 0: it is empty."""
     fence: int

@@ -7,11 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from backend.db import SqlStores, open_stores
+from backend.db import SqlStores, migrate, open_stores
 from backend.domain.attempt import AttemptKind
 from backend.errors import LeaseHeldError, LeaseLostError
 from backend.services.leasing import Leasing
 from backend.vault import HeadFile
+from devnet.postgres import EmbeddedPostgres
 from tests.fixtures.rows import Rows
 from tests.fixtures.stores import Query
 
@@ -126,3 +127,23 @@ async def test_restored_database_begins_an_epoch_with_a_fence_no_backend_has_had
     assert "no record of its head" in (lease.restored or "")
     assert query("SELECT epoch, reason, until_ledger, ended_at FROM quarantines") == [(2, lease.restored, None, None)]
     await stores.lease.release()
+
+
+async def test_crash_of_the_server_takes_back_nothing_that_was_recorded() -> None:
+    with EmbeddedPostgres() as server:
+        migrate(server.url, network="local", application_url=server.application_url)
+        stores = await open_stores(server.application_url, max_connections=5, owner_allowed=False)
+        lease = await stores.lease.take("a test", None)
+        rows = Rows(stores)
+        for _ in range(3):
+            writing = [asyncio.create_task(rows.farmers(20)) for _ in range(4)]
+            recorded = await stores.lease.head()
+            server.kill()
+            await asyncio.gather(*writing, return_exceptions=True)
+            await stores.close()
+            server.start()
+            stores = await open_stores(server.application_url, max_connections=5, owner_allowed=False)
+            again = await stores.lease.take("a test", recorded)
+            assert (again.fence, again.epoch, again.restored) == (lease.fence + 1, 1, None)
+            lease, rows = again, Rows(stores)
+        await stores.close()
