@@ -81,18 +81,19 @@ def read_head(path: Path) -> ChainHead:
 
 
 async def _verified(env_file: Path, recorded: ChainHead | None) -> tuple[Verification, int]:
-    async with _database(env_file) as database:
+    async with opened_database(env_file) as database:
         events = SqlEventStore(database)
         return await verify(events.links(), recorded), await events.unsealed()
 
 
 async def _shown(env_file: Path, block: int) -> list[TrailLine]:
-    async with _database(env_file) as database:
+    async with opened_database(env_file) as database:
         return await block_trail(database, block)
 
 
 @contextlib.asynccontextmanager
-async def _database(env_file: Path) -> AsyncIterator[Database]:
+async def opened_database(env_file: Path) -> AsyncIterator[Database]:
+    """The database of the settings, migrated and checked."""
     settings = load_database_settings(existing(env_file))
     database = Database(settings.database_url.get_secret_value(), max_connections=_CONNECTIONS)
     try:

@@ -84,8 +84,8 @@ def kills(
 ) -> None:
     """Farm on the local ledger while PostgreSQL and the backend are killed; exit code 1 if anything was lost.
 
-    Everything is real: processes, database, gRPC, contract. After the last kill, or Ctrl-C, the pool has some minutes to
-    harvest.
+    Everything is real: processes, database, gRPC, contract. After the last kill, or Ctrl-C, the pool has some minutes
+    to harvest.
     """
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="kale-kills-") as place:

@@ -64,3 +64,5 @@ GRANT UPDATE (fence, epoch, holder, taken_at, system_identifier, timeline) ON le
 
 GRANT INSERT (epoch, reason, known_ledger) ON quarantines TO kale_application;
 GRANT UPDATE (began_ledger, until_ledger, ended_at, ended_ledger) ON quarantines TO kale_application;
+
+GRANT INSERT (subject, row_id, block_index, farmer_id, reason, cause, owner) ON attributions TO kale_application;

@@ -8,6 +8,9 @@ import structlog
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.db.attribution import attribute
+from backend.domain.blame import Subject
+
 _log = structlog.get_logger()
 
 # What open transactions recorded; goes with its connection if the transaction is rolled back.
@@ -71,21 +74,23 @@ FROM harvest_transactions AS h WHERE h.id = ANY(CAST(:ids AS uuid[])) ORDER BY h
 
 async def record_plants(connection: AsyncConnection, plant_ids: Sequence[UUID]) -> None:
     """Records planted or plant_failed of final plants, in the order given."""
-    await _record(connection, _PLANTS, plant_ids)
+    await _record(connection, Subject.PLANT, _PLANTS, plant_ids)
 
 
 async def record_works(connection: AsyncConnection, work_ids: Sequence[UUID]) -> None:
     """Records work_complete or work_failed of results."""
-    await _record(connection, _WORKS, work_ids)
+    await _record(connection, Subject.WORK, _WORKS, work_ids)
 
 
 async def record_harvests(connection: AsyncConnection, harvest_ids: Sequence[UUID]) -> None:
     """Records harvested, harvest_lost or harvest_taken of final harvests."""
-    await _record(connection, _HARVESTS, harvest_ids)
+    await _record(connection, Subject.HARVEST, _HARVESTS, harvest_ids)
 
 
-async def _record(connection: AsyncConnection, statement: TextClause, ids: Sequence[UUID]) -> None:
+async def _record(connection: AsyncConnection, subject: Subject, statement: TextClause, ids: Sequence[UUID]) -> None:
     events = (await connection.execute(statement, {"ids": ids})).mappings().all()
+    if any(event["error_reason"] is not None for event in events):
+        await attribute(connection, subject, ids)
     _untold.setdefault(connection, []).extend(events)
 
 

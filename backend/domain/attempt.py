@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
+RPC_SILENT = "rpcUNAVAILABLE"
+"""What stands for the network's word on an attempt that no RPC has taken yet."""
+
 
 class AttemptKind(StrEnum):
     """What the transaction does; the values are those of the column attempts.kind."""

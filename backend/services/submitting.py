@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from backend.domain.attempt import Attempt, AttemptKind, AttemptState, Bump
+from backend.domain.attempt import RPC_SILENT, Attempt, AttemptKind, AttemptState, Bump
 from backend.errors import LedgerUnavailableError, UnavailableError
 from backend.ports.chain import ClosedLedgers, SignedTransaction, TransactionSender, Witnesses
 from backend.ports.stores import AttemptStore
@@ -230,6 +230,8 @@ class Submitting:
             try:
                 outcome = await self._sender.send(attempt.current_envelope, tries=tries)
             except LedgerUnavailableError as error:
+                if attempt.hash not in self._accepted:
+                    self._refusals.setdefault(attempt.hash, RPC_SILENT)
                 _log.warning("sending goes on later", transaction_hash=attempt.hash.hex(), error=str(error))
                 return
         if outcome.code is not None:

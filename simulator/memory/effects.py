@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
+from backend.domain.blame import OWNERS, Facts, Subject, cause_of
 from backend.domain.failure import Failure
 from backend.domain.farmer import FarmerState
 from backend.domain.harvest import HarvestState
@@ -22,7 +23,7 @@ from backend.domain.settlement import (
     PlantFailed,
     WorkSettled,
 )
-from backend.domain.work import WorkState
+from backend.domain.work import BACKSTOP_POOLER, WorkState
 from simulator.memory.tables import EventRow, HarvestRow, PlantRow, Tables, WorkRow
 
 
@@ -80,12 +81,15 @@ def record_plants(tables: Tables, plant_ids: Sequence[UUID]) -> None:
         plant = row.plant
         kind = "planted" if plant.state is PlantState.CONFIRMED else "plant_failed"
         data = {"plant_id": str(plant_id), "stake_amount": plant.stake_stroops, **_why(plant.failure)}
+        _attribute(tables, Subject.PLANT, plant_id, plant.failure, codes=_codes(tables, "plant", plant_id))
         tables.events.append(EventRow(plant.block_index, kind, plant.farmer_id, plant.pooler_id, data))
 
 
 def record_work(tables: Tables, row: WorkRow) -> None:
     """Records work_complete or work_failed."""
     kind = "work_failed" if row.state in (WorkState.FAILED, WorkState.TIMEOUT) else "work_complete"
+    by_backend, codes = row.pooler_id == BACKSTOP_POOLER, _codes(tables, "work", row.work_id)
+    _attribute(tables, Subject.WORK, row.work_id, row.failure, codes=codes, by_backend=by_backend)
     data = {"work_id": str(row.work_id), "status": row.state.value, "nonce": row.nonce, **_why(row.failure)}
     tables.events.append(EventRow(row.block_index, kind, row.farmer_id, row.pooler_id, data))
 
@@ -165,6 +169,18 @@ def _reopen_harvest(tables: Tables, effect: HarvestReopened) -> None:
 
 def _end_harvest(tables: Tables, row: HarvestRow, kind: str) -> None:
     tables.harvests.put(row.harvest_id, row)
+    backstop_id = tables.worked.get((row.block_index, row.farmer_id, BACKSTOP_POOLER))
+    good = (WorkState.SUCCESS, WorkState.UNVERIFIED)
+    works = [work for state in good for work in tables.works.having(state) if work.farmer_id == row.farmer_id]
+    _attribute(
+        tables,
+        Subject.HARVEST,
+        row.harvest_id,
+        row.failure,
+        codes=_codes(tables, "harvest", row.harvest_id),
+        backstop=_codes(tables, "work", backstop_id),
+        reported=sum(work.block_index == row.block_index and work.pooler_id != BACKSTOP_POOLER for work in works),
+    )
     data = {"harvest_id": str(row.harvest_id), "reward_amount": row.reward, **_why(row.failure)}
     tables.events.append(EventRow(row.block_index, kind, row.farmer_id, None, data))
 
@@ -179,6 +195,17 @@ def _release(tables: Tables, effect: BatchReleased) -> None:
     for row in tables.farmers.having(FarmerState.ONBOARDING):
         if row.batch == effect.batch_id:
             tables.farmers.put(row.key.farmer_id, replace(row, batch=None))
+
+
+def _codes(tables: Tables, kind: str, intent_id: UUID | None) -> list[str | None]:
+    rows = [tables.attempts.get(attempt_hash) for attempt_hash in tables.intents.get((kind, intent_id)) or ()]
+    return [row.result_code for row in rows if row is not None]
+
+
+def _attribute(tables: Tables, subject: Subject, row_id: UUID, failure: Failure | None, **known: Any) -> None:
+    if failure is not None:
+        cause = cause_of(Facts(subject, failure.reason, **known))
+        tables.attributions.put((row_id, failure.reason), (cause, OWNERS[cause]))
 
 
 def _why(failure: Failure | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from backend.domain.attempt import Attempt, AttemptState
 from backend.domain.audit import Link
+from backend.domain.blame import Cause, Owner
 from backend.domain.failure import Failure
 from backend.domain.farmer import FarmerKey, FarmerState
 from backend.domain.harvest import HarvestState
@@ -198,6 +199,7 @@ class Tables:
             self._undo, lambda row: "open" if row.ended_ledger is None else "ended"
         )
         self.links: list[Link] = []
+        self.attributions: Table[tuple[Cause, Owner]] = Table(self._undo, lambda _: None)
         self.detected: Table[int] = Table(self._undo, lambda _: None)
         self.farmers: Table[FarmerRow] = Table(self._undo, lambda row: row.state)
         self.requests: Table[PlantRequest] = Table(self._undo, lambda _: None)

@@ -27,6 +27,8 @@ TABLES = (
     "lease",
     "quarantines",
     "block_event_links",
+    "failure_causes",
+    "attributions",
 )
 KEYLESS_FARMER = """
 INSERT INTO farmers (wallet_address, public_key, request_id) VALUES (rpad('G', 56, 'A'), repeat('0', 64), 'x')

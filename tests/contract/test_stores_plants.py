@@ -178,7 +178,11 @@ async def test_plant_that_ends_while_a_later_request_begins_is_numbered_in_it(
     (plant,) = [rows.plant(farmer, BLOCK) for farmer in await rows.farmers(1)]
     await rows.request("r1", [plant], block_index=BLOCK)
     blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    ending = "UPDATE plant_transactions SET status = 'failed', error_reason = 'internal'"
+    ending = (
+        "INSERT INTO attributions (subject, row_id, block_index, farmer_id, reason, cause, owner)"
+        " SELECT 'plant', id, block_index, farmer_id, 'internal', 'program_fault', 'backend' FROM plant_transactions;"
+        " UPDATE plant_transactions SET status = 'failed', error_reason = 'internal'"
+    )
     with psycopg.connect(database_url) as connection:
         connection.execute(ending)
         later = asyncio.create_task(rows.request("r2", [], block_index=BLOCK, earlier=[plant.plant_id]))
