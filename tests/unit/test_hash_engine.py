@@ -191,6 +191,18 @@ def test_workers_give_way_to_other_work() -> None:
         assert os.getpriority(os.PRIO_PROCESS, worker) == max(10, os.getpriority(os.PRIO_PROCESS, 0))
 
 
+def test_engine_without_jobs_uses_no_cpu(engine: Engine) -> None:
+    assert submit(engine, nonce_count=100_000).wait()
+    tasks = [task for task in Path("/proc/self/task").iterdir() if (task / "comm").read_text().startswith("kale-hash")]
+    assert len(tasks) == engine.threads
+    while not all(") S " in (task / "stat").read_text() for task in tasks):
+        pass  # they look for more work for a moment before they sleep
+    used = [(task / "schedstat").read_text().split()[0] for task in tasks]
+    for nonce in range(5_000):
+        hash_nonce(BLOCK, nonce, ENTROPY, FARMER)
+    assert [(task / "schedstat").read_text().split()[0] for task in tasks] == used
+
+
 def test_waiting_lets_other_threads_run_and_close_ends_it() -> None:
     engine = Engine(1)
     taken: list[Event] = []
