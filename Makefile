@@ -16,6 +16,7 @@ PYTHON ?= python3.11
 
 FARMERS ?= 10
 BLOCKS ?= 3
+JOBS ?= 2
 NEIGHBOURS ?= 20
 KEEP ?=
 KILLS ?= 200
@@ -23,7 +24,7 @@ SEED ?= 1
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup build demo test check deep kill bench wheel proto lock format clean
+.PHONY: help setup build demo test check sim deep kill bench wheel proto lock format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -65,6 +66,11 @@ $(DENY):
 
 check: build | $(DENY) ## Lint, types, import rules, protocol, licences, SQL
 	CARGO_DENY=$(DENY) scripts/check.sh
+
+sim: BLOCKS := $(if $(filter file,$(origin BLOCKS)),2000,$(BLOCKS))
+sim: build ## Simulate: BLOCKS=2000 SEED=1 JOBS=2; a run that was stopped goes on
+	$(PY) -m simulator --blocks $(BLOCKS) --seed $(SEED) --jobs $(JOBS) \
+		--results $(CACHE)/simulator/$(shell git describe --always --dirty).jsonl
 
 deep: build ## What takes long: miri, property tests with many more cases
 	scripts/deep.sh

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from stellar_sdk import Address, StrKey, scval
@@ -24,6 +25,8 @@ FARM_KEYS = (HOMESTEADER, HOMESTEAD_ASSET, FARM_BLOCK)
 
 _METADATA = "METADATA"
 _ASSET_INFO = "AssetInfo"
+# The farm is read at every ledger and seldom changes: most decoding is of bytes decoded before.
+_REMEMBERED = 256
 
 
 def decoded(what: str, decode: Callable[[], T]) -> T:
@@ -110,6 +113,7 @@ def _read_instance(data_xdr: str) -> Instance:
     )
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def read_instance(data_xdr: str) -> Instance:
     """A contract's instance from its entry (base64 LedgerEntryData)."""
     return decoded("a contract instance", lambda: _read_instance(data_xdr))
@@ -133,11 +137,13 @@ def farm_state(storage: Mapping[str, Native]) -> tuple[int, Block, bool]:
     return index, block_from_native(storage.get(FARM_BLOCK)), bool(storage.get(FARM_PAUSED, False))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def read_block(data_xdr: str) -> Block:
     """A block from its entry (base64 LedgerEntryData)."""
     return decoded("a block", lambda: Block(**_as_fields(data_xdr)))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def read_pail(data_xdr: str) -> Pail:
     """A pail from its entry (base64 LedgerEntryData)."""
     return decoded("a pail", lambda: Pail(**_as_fields(data_xdr)))

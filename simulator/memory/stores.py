@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from backend.ports.lease import LeaseStore, QuarantineStore
+from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
 from simulator.memory.attempts import MemoryAttemptStore
 from simulator.memory.events import MemoryEventStore
 from simulator.memory.farmers import MemoryFarmerStore
@@ -23,19 +25,19 @@ class MemoryStores:
     """
 
     def __init__(self, tables: Tables, *, before: Hook = nothing, after: Hook = nothing) -> None:
-        self._session = Session(tables, before=before, after=after)
-        self.farmers = MemoryFarmerStore(self._session)
-        self.plants = MemoryPlantStore(self._session)
-        self.works = MemoryWorkStore(self._session)
-        self.harvests = MemoryHarvestStore(self._session)
-        self.attempts = MemoryAttemptStore(self._session)
-        self.events = MemoryEventStore(self._session)
-        self.lease = MemoryLeaseStore(self._session)
-        self.quarantines = MemoryQuarantineStore(self._session)
+        self.session = Session(tables, before=before, after=after)
+        self.farmers: FarmerStore = MemoryFarmerStore(self.session)
+        self.plants: PlantStore = MemoryPlantStore(self.session)
+        self.works: WorkStore = MemoryWorkStore(self.session)
+        self.harvests: HarvestStore = MemoryHarvestStore(self.session)
+        self.attempts: AttemptStore = MemoryAttemptStore(self.session)
+        self.events: EventStore = MemoryEventStore(self.session)
+        self.lease: LeaseStore = MemoryLeaseStore(self.session)
+        self.quarantines: QuarantineStore = MemoryQuarantineStore(self.session)
 
     async def ping(self) -> None:
         """Fails as a transaction would."""
-        await self._session.before()
+        await self.session.before()
 
     async def close(self) -> None:
         """Lets the lease go."""

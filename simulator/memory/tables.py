@@ -246,10 +246,16 @@ class Tables:
             self._in_transaction = False
         self.position += 1
 
+    def disconnect(self, session: object) -> None:
+        """Takes back what a client's connection held: the lease's lock."""
+        if self.holder is session:
+            self.holder = None
+
     def snapshot(self) -> Tables:
         """A copy as a backup would have it."""
         made = Tables(self.incarnation)
         made._numbers, made.position, made.lease = self._numbers, self.position, self.lease
+        made.events, made.links = list(self.events), list(self.links)
         for name, value in vars(self).items():
             if isinstance(value, Table):
                 setattr(made, name, value.copied(made._undo))

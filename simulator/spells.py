@@ -1,0 +1,148 @@
+"""Bad spells: what lasts for ledgers, and what befalls the backend as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from simulator.life import Life
+from simulator.memory import Tables
+from simulator.truth import PailKey
+
+if TYPE_CHECKING:
+    from simulator.world import World
+
+_USUAL_BASE_FEE = 100
+_SPIKE = 20
+_SNAPSHOT_BLOCKS = 3
+_LONGEST = 12
+
+
+@dataclass
+class Spell:
+    """Something that lasts until `until` (in spells' own count of ledgers)."""
+
+    name: str
+    until: int
+    end: Callable[[], None]
+
+
+class Spells:
+    """Begins and ends them.
+
+    Attributes:
+        halted: No ledger closes.
+        expired: Pails whose life was ended, and why.
+        restores: How often the database was restored.
+    """
+
+    def __init__(self, world: World, rolls: random.Random) -> None:
+        self._world = world
+        self.rolls = rolls
+        self.halted = False
+        self.expired: dict[PailKey, str] = {}
+        self.restores = 0
+        self._count = 0
+        self._spells: dict[str, Spell] = {}
+        self._snapshot: Tables | None = None
+        self._snapshot_block = 0
+        self._rival: Life | None = None
+        self._busy: list[asyncio.Task[object]] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether something keeps the backend from working as it should."""
+        return bool(self._spells)
+
+    def pass_ledger(self) -> None:
+        """Ends what is over and begins what the dice say."""
+        self._count += 1
+        for spell in [spell for spell in self._spells.values() if spell.until <= self._count]:
+            self._end(spell)
+        climate, weather, chain = self._world.weather.climate, self._world.weather, self._world.chain
+        if weather.strikes("outage", climate.outage):
+            weather.rpc_down = True
+            self._begin("outage", lambda: setattr(weather, "rpc_down", False))
+        if weather.strikes("database outage", climate.database_outage):
+            weather.database_down = True
+            self._begin("database outage", lambda: setattr(weather, "database_down", False), longest=4)
+        if weather.strikes("lag", climate.lag):
+            chain.faults.lag = self.rolls.randint(1, 4)
+            self._begin("lag", lambda: setattr(chain.faults, "lag", 0))
+        if weather.strikes("fee spike", climate.fee_spike):
+            chain.client.engine.set_base_fee(_USUAL_BASE_FEE * _SPIKE)
+            self._begin("fee spike", lambda: chain.client.engine.set_base_fee(_USUAL_BASE_FEE))
+        if weather.strikes("queue dropped", climate.queue_dropped):
+            chain.client.engine.drop_queue()
+        if weather.strikes("pause", climate.pause):
+            chain.administer("pause")
+            self._begin("pause", lambda: chain.administer("unpause"), longest=30)
+
+    def new_block(self) -> None:
+        """What befalls the backend as a whole, at most once a block."""
+        weather, climate = self._world.weather, self._world.weather.climate
+        if weather.strikes("pail expired", climate.pail_expired):
+            self._expire_a_pail()
+        if weather.strikes("second backend", climate.second_backend):
+            self._begin_rival()
+        elif weather.strikes("restore", climate.restore):
+            self._restore()
+        elif weather.strikes("clean restart", climate.clean_restart) and self._world.life is not None:
+            self._run(self._world.life.stop())
+        self._remember()
+
+    def end_all(self) -> None:
+        """Ends everything."""
+        for spell in list(self._spells.values()):
+            self._end(spell)
+
+    def _begin(self, name: str, end: Callable[[], None], *, longest: int = _LONGEST) -> None:
+        if name not in self._spells:
+            self._spells[name] = Spell(name, self._count + self.rolls.randint(1, longest), end)
+
+    def _end(self, spell: Spell) -> None:
+        del self._spells[spell.name]
+        spell.end()
+
+    def _expire_a_pail(self) -> None:
+        pails = [pail for pail in self._world.truth.open_pails.values() if pail.block_index < self._world.truth.index]
+        if pails:
+            pail = self.rolls.choice(pails)
+            self._world.chain.expire(pail.address, pail.block_index)
+            self.expired[pail.key] = "its life was ended"
+
+    def _begin_rival(self) -> None:
+        """Another backend starts while one runs whose connection to the database broke unnoticed."""
+        if self._world.life is not None and self._world.life.ready:
+            self._world.tables.holder = None
+            self._rival = self._world.new_life()
+            self._run(self._rival.start())
+            self._begin("second backend", self._end_rival, longest=20)
+
+    def _end_rival(self) -> None:
+        if self._rival is not None:
+            self._rival.end()
+            self._rival = None
+
+    def _remember(self) -> None:
+        """Takes a backup now and then."""
+        if self._world.truth.index - self._snapshot_block >= _SNAPSHOT_BLOCKS:
+            self._snapshot = self._world.tables.snapshot()
+            self._snapshot_block = self._world.truth.index
+
+    def _restore(self) -> None:
+        """The database is lost, and the last backup takes its place."""
+        if self._snapshot is None:
+            return
+        self.restores += 1
+        self._end_rival()
+        if self._world.life is not None:
+            self._world.life.end()
+        self._world.tables = self._snapshot.restored()
+
+    def _run(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        self._busy = [task for task in self._busy if not task.done()]
+        self._busy.append(asyncio.create_task(coroutine))

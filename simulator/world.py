@@ -1,0 +1,312 @@
+"""A world in which a backend lives: one seed decides everything that happens in it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import traceback
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+from unittest import mock
+
+import structlog
+
+from backend.domain.farmer import Farmer, FarmerState
+from kale_chain.model import BLOCK_SECONDS
+from simulator import loop as virtual
+from simulator.actors import Accounts, Pooler, Strangers
+from simulator.chain import Chain
+from simulator.checks import Checker, Health
+from simulator.errors import SimulatorError, Violation
+from simulator.life import HeadMemory, Life, follow_lives
+from simulator.memory import Tables
+from simulator.spells import Spells
+from simulator.truth import Truth
+from simulator.vault import SeededVault
+from simulator.weather import CALM, Climate, Weather, dice
+
+LEDGER_SECONDS = 15
+_TEMPORARY_TTL = 600
+_FARMERS = 3
+_DEPOSIT = 1_000_000_000
+_CHECK_SECONDS = 150
+_BACKSTOP_SECONDS = 240
+_BACKSTOP_LEDGERS = 3
+"""Undisturbed ledgers in which the backstop must succeed."""
+_PATIENCE_LEDGERS = 400
+_DRAIN_BLOCKS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        blocks: Blocks that were opened.
+        ledgers: Ledgers that closed.
+        pails: Pails that the pool planted.
+        lost: Those that were lost, by an injected cause.
+        checks: Balances compared.
+        lives: Backends that were started.
+        restores: Databases restored to an older point.
+        struck: What went wrong, by kind.
+        trace: SHA-256 over everything that happened, hex.
+        violation: What must never happen and did.
+    """
+
+    blocks: int
+    ledgers: int
+    pails: int
+    lost: int
+    checks: int
+    lives: int
+    restores: int
+    struck: dict[str, int]
+    trace: str
+    violation: Violation | None = None
+
+
+@dataclass
+class Trace:
+    """A hash over what happens."""
+
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def note(self, *what: object) -> None:
+        """Adds what happened."""
+        self.digest.update(repr(what).encode())
+
+
+def simulate(seed: int | str, blocks: int, climate: Climate | None = None) -> Outcome:
+    """Lets a world live for so many blocks, and then until every pail is at its end."""
+    world_climate = climate or Climate()
+    with mock.patch("os.urandom", dice(seed, "ids").randbytes), _program_faults() as faults:
+        return virtual.run(World(seed, world_climate, faults).live(blocks))
+
+
+@contextmanager
+def _program_faults() -> Iterator[list[str]]:
+    """Silences the log, and collects what it says of faults of the program."""
+    faults: list[str] = []
+
+    def collect(_logger: object, method: str, event: MutableMapping[str, Any]) -> NoReturn:
+        if event.get("exc_info") or method == "exception":
+            faults.append(f"{event['event']}: {traceback.format_exc(limit=-4)}")
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR), processors=[collect])
+    try:
+        yield faults
+    finally:
+        structlog.configure(**before)
+
+
+class World:
+    """Ledger, database, backend, pooler, strangers, weather and clock."""
+
+    def __init__(self, seed: int | str, climate: Climate, faults: list[str]) -> None:
+        self.chain = Chain(temporary_ttl=_TEMPORARY_TTL)
+        self.truth = Truth(self.chain)
+        self.health = Health()
+        self.checker = Checker(self.chain, self.truth, self.health)
+        self.weather = Weather(climate, dice(seed, "weather"))
+        self.tables = Tables()
+        self.head = HeadMemory()
+        self.vault = SeededVault(self.chain.signer("faucet"))
+        self.accounts = Accounts(self.chain, self.truth, 6)
+        self.strangers = Strangers(self.chain, self.truth, self.accounts, climate, dice(seed, "strangers"))
+        self.pooler = Pooler(self.chain, self.truth, self.accounts, dice(seed, "pooler"))
+        self.spells = Spells(self, dice(seed, "spells"))
+        self.trace = Trace()
+        self.faults = faults
+        self.found: Violation | None = None
+        self.life: Life | None = None
+        self.lives = 0
+        self.clear: list[bool] = []
+        self._checked = -1
+        self._listening: asyncio.Task[None] | None = None
+
+    async def live(self, blocks: int) -> Outcome:
+        """Lives for so many blocks; what it finds is in the outcome."""
+        follow_lives(asyncio.get_running_loop())
+        keeper = asyncio.create_task(self._keep_alive(), name="keeper")
+        violation = None
+        try:
+            await self._begin(keeper)
+            first = self.truth.index
+            await self._until(lambda: self.truth.index >= first + blocks)
+            await self._drain()
+        except Violation as found:
+            violation = found
+        finally:
+            keeper.cancel()
+            if self.life is not None:
+                self.life.end()
+        return self._outcome(violation)
+
+    def new_life(self) -> Life:
+        """Another backend over the same database and ledger."""
+        self.lives += 1
+        return Life(
+            chain=self.chain,
+            tables=self.tables,
+            head=self.head,
+            vault=self.vault,
+            weather=self.weather,
+            watch_sent=self._sent,
+        )
+
+    def is_healthy(self) -> bool:
+        """Whether nothing lasting keeps the backend from working."""
+        life = self.life
+        if life is None or not life.ready or life.parts is None or self.spells.active:
+            return False
+        last = life.parts.chain.watch.last
+        caught_up = last is not None and last.sequence >= self.chain.sequence - 2
+        return caught_up and life.parts.chain.gate.closed is None
+
+    async def ledger(self) -> None:
+        """One ledger: everybody acts, it closes, and is looked at."""
+        struck = self.weather.struck
+        await asyncio.sleep(LEDGER_SECONDS)
+        if self.spells.halted:
+            return
+        self.accounts.next_ledger()
+        self.strangers.act()
+        await self._let_pooler_act()
+        before = self.truth.index
+        record = self.chain.close(LEDGER_SECONDS)
+        self.trace.note(record.hash, self.tables.position, self.weather.struck)
+        self.truth.read(record)
+        healthy = self.is_healthy()
+        self.health.ledgers = self.health.ledgers + 1 if healthy else 0
+        self.clear.append(healthy and self.weather.struck == struck)
+        if self.truth.index != before:
+            self._end_block(before)
+        self._raise_faults()
+        self._check_when_due()
+        self.spells.pass_ledger()
+
+    async def _begin(self, keeper: asyncio.Task[None]) -> None:
+        """A backend, farmers with deposits, and accounts for everybody else."""
+        climate, self.weather.climate = self.weather.climate, CALM
+        self.accounts.create()
+        await self._until(lambda: self.life is not None and self.life.ready)
+        made = [await self._new_farmer(number) for number in range(_FARMERS)]
+        await self._until(lambda: len(self.tables.farmers.having(FarmerState.ACTIVE)) == _FARMERS)
+        for farmer in made:
+            self.accounts.deposit(farmer.address, _DEPOSIT)
+            await self.ledger()
+            self.truth.deposits[farmer.address] = self.chain.kale(farmer.address)
+            self.pooler.knows(farmer.address, farmer.farmer_id)
+        self.weather.climate = climate
+        assert not keeper.done()
+
+    async def _new_farmer(self, number: int) -> Farmer:
+        assert self.life is not None
+        return await self.life.call(lambda parts: parts.onboarding.create(f"farmer {number}", 1000 * (number + 1), 2))
+
+    async def _until(self, met: Callable[[], bool]) -> None:
+        """Ledgers close until the condition holds. Raises Violation if the world stands still."""
+        seen, standing = self.truth.index, 0
+        while not met():
+            await self.ledger()
+            standing = 0 if self.truth.index != seen else standing + 1
+            seen = self.truth.index
+            if standing > _PATIENCE_LEDGERS:
+                raise Violation("standstill", seen, f"no block has opened in {standing} ledgers")
+
+    async def _drain(self) -> None:
+        """Good weather, and no more plants, until every pail is harvested."""
+        self.spells.end_all()
+        self.weather.climate = self.strangers.climate = CALM
+        self.strangers.patience = 0
+        self.pooler.resting = True
+        last = self.truth.index + _DRAIN_BLOCKS
+        await self._until(lambda: not self.truth.open_pails or self.truth.index >= last)
+        for _ in range(2 * BLOCK_SECONDS // LEDGER_SECONDS):
+            await self.ledger()
+        self.checker.final(self.tables)
+
+    async def _keep_alive(self) -> None:
+        """Starts a backend whenever there is none, as a service manager does."""
+        rolls = self.spells.rolls
+        while True:
+            life = self.new_life()
+            self.life = life
+            if await life.start():
+                await life.ended.wait()
+            else:
+                life.end()
+            await asyncio.sleep(rolls.choice((1.0, 5.0, 20.0, 90.0)))
+
+    async def _let_pooler_act(self) -> None:
+        if self._listening is None or self._listening.done():
+            if self._listening is not None:
+                self._listening.result()
+            self._listening = asyncio.create_task(self.pooler.act(self.life), name="pooler")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._listening), 2.0)
+
+    def _end_block(self, index: int) -> None:
+        """A pail without work at its block's end is lost; that must have a cause."""
+        unworked = self.truth.unworked(index)
+        if unworked and self._had_time():
+            raise Violation("stake lost", index, f"nothing hindered the backstop: {unworked[0]}")
+        self.truth.lose(unworked, "no work")
+        self.spells.new_block()
+
+    def _had_time(self) -> bool:
+        """Whether the backstop had enough ledgers in a row in which nothing went wrong."""
+        start = len(self.clear) - BLOCK_SECONDS // LEDGER_SECONDS
+        late = self.clear[start + _BACKSTOP_SECONDS // LEDGER_SECONDS - 1 :]
+        run = longest = 0
+        for clear in late:
+            run = run + 1 if clear else 0
+            longest = max(longest, run)
+        return longest > _BACKSTOP_LEDGERS
+
+    def _sent(self, envelope: str) -> None:
+        self.found = self.found or self.checker.sent(self.tables, envelope)
+
+    def _raise_faults(self) -> None:
+        if self.found is not None:
+            raise self.found
+        if self.faults:
+            raise Violation("program fault", self.truth.index, self.faults[0])
+        life = self.life
+        if life is not None and life.fault is not None:
+            if isinstance(life.fault, SimulatorError):
+                raise life.fault
+            raise Violation("program fault", self.truth.index, repr(life.fault)) from life.fault
+        for pail in list(self.truth.open_pails.values()):
+            if pail.block_index < self.truth.index and self.chain.pail(pail.address, pail.block_index) is None:
+                why = self.spells.expired.get(pail.key)
+                if why is None:
+                    raise Violation("life ended", pail.block_index, f"{pail} was not harvested in its life")
+                self.truth.lose([pail], why)
+
+    def _check_when_due(self) -> None:
+        age = self.chain.close_time - self.truth.opened
+        if age >= _CHECK_SECONDS and self._checked != self.truth.index:
+            self._checked = self.truth.index
+            self.checker.check(self.tables)
+
+    def _outcome(self, violation: Violation | None) -> Outcome:
+        pails = self.truth.pails.values()
+        return Outcome(
+            blocks=self.truth.index,
+            ledgers=self.chain.sequence,
+            pails=len(pails),
+            lost=sum(pail.lost is not None for pail in pails),
+            checks=self.health.checks,
+            lives=self.lives,
+            restores=self.spells.restores,
+            struck=dict(sorted(self.weather.by_kind.items())),
+            trace=self.trace.digest.hexdigest(),
+            violation=violation,
+        )
