@@ -15,7 +15,7 @@ from backend.services.leasing import Leasing
 from kale_chain.errors import ChainError
 from simulator.chain import Chain
 from simulator.memory import MemoryStores, Tables
-from simulator.rpc import ENDPOINT, SimulatedRpc, SimulatedTransport
+from simulator.rpc import ENDPOINT, SimulatedTransport, simulated_rpc
 from simulator.vault import SeededVault
 from simulator.weather import Weather
 
@@ -165,7 +165,7 @@ class Life:
         self.stores = MemoryStores(self._tables, before=self._before, after=self._after)
         leasing = self._leasing = Leasing(self.stores.lease, self._head)
         await leasing.start("a simulated backend")
-        rpc = SimulatedRpc(SimulatedTransport(self._chain, self._weather, self, self._watch_sent))
+        rpc = simulated_rpc(SimulatedTransport(self._chain, self._weather, self, self._watch_sent))
         parts = Parts(_settings(self._chain), self.stores, rpc, self._chain.identity, self._vault)
         after = await parts.following.start()
         await parts.quarantining.act()

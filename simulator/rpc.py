@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from devnet.errors import JsonRpcError
+from kale_chain.endpoints import Endpoint, Endpoints
 from kale_chain.errors import (
     RpcRateLimitedError,
     RpcRefusedError,
@@ -93,8 +94,14 @@ def _pretended(chain: Chain, parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class SimulatedRpc(StellarRpc):
-    """The real client over the simulated transport."""
+class SimulatedEndpoint(Endpoint):
+    """An endpoint with its real breaker over a simulated transport."""
 
     def __init__(self, transport: SimulatedTransport) -> None:
+        super().__init__(ENDPOINT, timeout=_TIMEOUT_SECONDS)
         self._transport = transport  # type: ignore[assignment]  # its two methods are all that is used
+
+
+def simulated_rpc(transport: SimulatedTransport) -> StellarRpc:
+    """The real client over the simulated transport."""
+    return StellarRpc(Endpoints([SimulatedEndpoint(transport)]))
