@@ -81,14 +81,16 @@ class PreconditionError(BackendError):
 
 
 class BlockPassedError(PreconditionError):
-    """The block is over: nothing can be planted or reported as detected in it."""
+    """The block is over, or too old: nothing can be planted or reported as detected in it."""
 
     reason = "BLOCK_PASSED"
 
     def __init__(self, block_index: int, farm_index: int) -> None:
         self.block_index = block_index
         self.farm_index = farm_index
-        super().__init__(f"block {block_index} is over; the farm's open block is {farm_index}")
+        super().__init__(
+            f"block {block_index} is over, or too old for a plant to be worked; the farm's open block is {farm_index}"
+        )
 
 
 class BlockNotDueError(PreconditionError):

@@ -50,10 +50,10 @@ class LocalLedger:
         """A context in which no ledger closes, so that engine and history agree."""
         return self._closing
 
-    async def close_ledger(self) -> LedgerRecord:
-        """Closes one ledger with what is in the queue."""
+    async def close_ledger(self, *, seconds: int | None = None) -> LedgerRecord:
+        """Closes one ledger with what is in the queue, so many of its own seconds after the last one."""
         async with self._closing:
-            ledger = await self.call(close_ledger, seconds=self._ledger_seconds)
+            ledger = await self.call(close_ledger, seconds=seconds or self._ledger_seconds)
             self.history.add(ledger)
             for actor in self._actors:
                 await self.call(actor)

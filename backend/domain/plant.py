@@ -93,15 +93,20 @@ class FarmView:
         return self.farm.index
 
 
+_WORK_SECONDS = BLOCK_SECONDS - 220
+"""Time that a plant must leave for its work: the same mark after which poolers ask for no more plants."""
+
+
 def admit(view: FarmView, block_index: int, *, ledger_seconds: int) -> bool:
     """Whether `block_index` may be planted now (True) or within about two ledgers (False: wait and ask again).
 
-    A plant takes effect in the ledger after the last closed one, so the open block is refused once that ledger would
-    turn it over. `ledger_seconds` is the present time from one ledger to the next.
+    A plant takes effect in the ledger after the last closed one. The open block is refused in its last 80 s: a plant
+    that late is a stake for which a pooler, and after it the backstop, may find no time to work. `ledger_seconds` is
+    the present time from one ledger to the next.
 
     Raises:
         FarmPausedError: the farm is paused.
-        BlockPassedError: the block is over, or about to be before a plant could land.
+        BlockPassedError: the block is over, or too old for a plant to be worked in time.
         BlockNotDueError: the block is neither open nor about to be.
     """
     if view.farm.paused:
@@ -113,7 +118,7 @@ def admit(view: FarmView, block_index: int, *, ledger_seconds: int) -> bool:
         raise BlockNotDueError(block_index, view.farm.index, None)
     time_left = view.turnover_time - view.ledger.close_time
     if block_index == now:
-        if now == view.farm.index and time_left <= ledger_seconds:
+        if now == view.farm.index and time_left < max(_WORK_SECONDS, ledger_seconds + 1):
             raise BlockPassedError(block_index, view.farm.index)
         return True
     if time_left > 2 * ledger_seconds:

@@ -80,8 +80,8 @@ async def test_block_that_turns_over_before_the_plant_applies_costs_no_stake(poo
     await pool.world.plant_as_stranger(block)
     farm = await pool.world.farm.farm()
     last = await pool.world.rpc.latest_ledger()
-    await pool.advance((farm.block.ends_at - last.close_time) // 5 - 2)
-    # Taken for the open block with two ledgers left; then the network holds it back past the end.
+    await pool.advance((farm.block.ends_at - last.close_time) // 5 - 18)
+    # Taken for the open block with 90 s left; then the network holds it back, and a slow ledger ends the block.
     pool.world.devnet.faults.add(Fault(Action.STATUS, "sendTransaction", count=None))
     reading = asyncio.ensure_future(_read(pool.pool.Plant(request(block))))
 
@@ -89,13 +89,26 @@ async def test_block_that_turns_over_before_the_plant_applies_costs_no_stake(poo
         return (await pool.caught_up()).backend.open_attempts == 1
 
     await pool.eventually(sent)
-    await pool.advance(2)
+    await pool.world.devnet.ledger.close_ledger(seconds=100)
     pool.world.devnet.faults.clear()
     responses = await pool.while_advancing(reading)
     assert responses[0].event.failed.reason == common_pb2.FAILURE_REASON_WRONG_BLOCK
     assert responses[-1].summary.failed == 1
     balances = await pool.world.farm.balances([farmer.wallet_address])
     assert balances == {farmer.wallet_address: DEPOSIT}
+
+
+async def test_plant_too_late_to_be_worked_is_refused(pool: Pool) -> None:
+    (farmer,) = await pool.onboard(1, stroops=DEPOSIT)
+    block = await pool.open_block()
+    await pool.world.plant_as_stranger(block)
+    farm = await pool.world.farm.farm()
+    last = await pool.world.rpc.latest_ledger()
+    await pool.advance((farm.block.ends_at - last.close_time) // 5 - 14)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await _read(pool.pool.Plant(request(block)))
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert await pool.world.farm.balances([farmer.wallet_address]) == {farmer.wallet_address: DEPOSIT}
 
 
 async def test_pails_that_no_row_knows_are_adopted_and_harvested(

@@ -33,7 +33,7 @@ def view(*, index: int, age: int, is_open: bool = True, paused: bool = False) ->
     ("index", "age", "is_open", "asked"),
     [
         (7, 0, True, 7),
-        (7, 294, True, 7),
+        (7, 220, True, 7),
         (7, 300, True, 8),
         (7, 9_999, True, 8),
         (0, 0, False, 0),
@@ -56,6 +56,7 @@ def test_next_block_is_waited_for_when_it_is_at_most_two_ledgers_away(age: int) 
     ("index", "age", "is_open", "asked", "error"),
     [
         (7, 0, True, 6, BlockPassedError),
+        (7, 221, True, 7, BlockPassedError),
         (7, 295, True, 7, BlockPassedError),
         (7, 300, True, 7, BlockPassedError),
         (7, 10, False, 7, BlockPassedError),
