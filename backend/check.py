@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from backend.config import Settings
 from backend.db import open_stores
 from backend.errors import BackendError
-from backend.vault import FileVault
+from backend.vault import FileVault, HeadFile
 from kale_chain.errors import ChainError
 from kale_chain.farm import FarmReader
 from kale_chain.identify import identify
@@ -44,8 +44,12 @@ async def _database(settings: Settings) -> str:
     )
     try:
         counts = await stores.events.counts(0)
+        quarantines = await stores.quarantines.open()
+        await HeadFile(settings.head_path()).read()
     finally:
         await stores.close()
+    if quarantines:
+        raise BackendError(f"in quarantine, nothing is signed: {quarantines[-1].reason}")
     return f"reachable and migrated, {counts.active_farmers} active farmers, {counts.open_pails} open pails"
 
 

@@ -130,6 +130,19 @@ async def test_check_looks_at_everything(settings: Settings) -> None:
     assert {one["name"] for one in json.loads(output) if not one["ok"]} == {"farm", "master account"}
 
 
+async def test_check_tells_of_a_quarantine(settings: Settings) -> None:
+    code, _, errors = await cli(settings, "quarantine", "begin", "--reason", "a test")
+    assert code == 0, errors
+    code, output, _ = await cli(settings, "check", "--json")
+    assert code == 3
+    (failed,) = [one for one in json.loads(output) if not one["ok"]]
+    assert failed == {
+        "name": "database",
+        "ok": False,
+        "detail": "in quarantine, nothing is signed: begun by an operator: a test",
+    }
+
+
 async def test_key_is_made_once(settings: Settings, tmp_path: Path) -> None:
     environment = settings | {"KEY_FILE": str(tmp_path / "new.key")}
     code, output, _ = await cli(environment, "key", "create", "--json")

@@ -12,6 +12,7 @@ from backend.db.migrations import read_migrations
 from backend.domain.farmer import NewFarmer
 from backend.errors import BackendError, DatabaseUnavailableError, MigrationError
 from devnet.postgres import EmbeddedPostgres
+from devnet.postgres import _run as run_program
 from tests.fixtures.rows import new_key
 
 
@@ -19,7 +20,7 @@ from tests.fixtures.rows import new_key
 def own_server() -> Iterator[EmbeddedPostgres]:
     """A server of the test's own, to be maltreated; durable, unlike the shared one."""
     with EmbeddedPostgres() as server:
-        migrate(server.url, network="local")
+        migrate(server.url, network="local", application_url=server.application_url)
         yield server
 
 
@@ -76,6 +77,14 @@ async def test_other_encoding_is_refused(postgres: EmbeddedPostgres) -> None:
         )
     with pytest.raises(BackendError, match="server_encoding SQL_ASCII: create the database with ENCODING 'UTF8'"):
         await open_stores(postgres.url_of("ascii"), max_connections=2)
+
+
+async def test_server_that_does_not_notice_damaged_pages_is_refused(own_server: EmbeddedPostgres) -> None:
+    own_server.stop()
+    run_program(own_server._opened(), "pg_checksums", "--disable", "-D", str(own_server.data))
+    own_server.start()
+    with pytest.raises(BackendError, match="data_checksums off: stop the server and run `pg_checksums --enable`"):
+        await open_stores(own_server.application_url, max_connections=2)
 
 
 async def test_exhausted_pool_waits_its_turn(database_url: str) -> None:
