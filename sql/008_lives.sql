@@ -1,5 +1,5 @@
--- Lives of pails: the alarms they raise as they are used up, transactions that extend them, and harvests that were closed
--- although their pails live.
+-- Lives of pails: the alarms they raise as they are used up, transactions that extend them, and harvests that were
+-- closed although their pails live.
 
 ALTER TABLE harvest_transactions ADD COLUMN alarm_percent smallint NOT NULL DEFAULT 0;
 COMMENT ON COLUMN harvest_transactions.alarm_percent IS

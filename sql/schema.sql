@@ -888,8 +888,8 @@ CREATE TRIGGER attempt_bumps_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON attempt
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- From 008_lives.sql
--- Lives of pails: the alarms they raise as they are used up, transactions that extend them, and harvests that were closed
--- although their pails live.
+-- Lives of pails: the alarms they raise as they are used up, transactions that extend them, and harvests that were
+-- closed although their pails live.
 
 ALTER TABLE harvest_transactions ADD COLUMN alarm_percent smallint NOT NULL DEFAULT 0;
 COMMENT ON COLUMN harvest_transactions.alarm_percent IS
