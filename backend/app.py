@@ -23,10 +23,13 @@ from backend.chain.reader import RpcChainReader
 from backend.chain.witnesses import RpcWitnesses
 from backend.config import Settings
 from backend.db import open_stores
+from backend.domain.spending import FeeCaps
 from backend.ports.stores import Stores
 from backend.ports.vault import Vault
 from backend.services.access import ChainAccess
 from backend.services.backstop import Backstop
+from backend.services.budget import Budget
+from backend.services.bumping import Bumping
 from backend.services.channels import Channels
 from backend.services.endpoints import PROBE_SECONDS, EndpointWatch
 from backend.services.extending import Extending
@@ -162,7 +165,10 @@ class Parts:
         factory = KaleTransactionFactory(identity, settings.master(), vault, rpc, channels=settings.harvest_channels)
         feed = RpcLedgerFeed(rpc, identity, poll_seconds=settings.ledger_poll_ms / _MILLISECONDS)
         submitting = Submitting(stores.attempts, RpcSender(rpc), RpcWitnesses(rpc, identity))
-        self.chain = ChainAccess(reader, factory, submitting, FarmWatch(reader))
+        caps = FeeCaps(settings.fee_cap_stroops, settings.fee_cap_per_hour_stroops)
+        budget = Budget(stores.attempts, reader, factory, caps)
+        self.chain = ChainAccess(reader, factory, submitting, FarmWatch(reader), budget)
+        self.bumping = Bumping(stores.attempts, self.chain)
         self.channels = Channels(stores.attempts, self.chain)
         self.planting = Planting(stores, self.chain)
         self.working = Working(stores, self.chain)
@@ -188,6 +194,7 @@ class Parts:
         duties = (
             ("quarantine", self.quarantining.act, None),
             ("planting", signing(self.planting.rebuild), None),
+            ("fee bumps", signing(self.bumping.act), None),
             ("channels", signing(self.channels.ensure), None),
             ("onboarding", signing(self.onboarding.act), None),
             ("backstop", signing(self.backstop.act), None),

@@ -85,7 +85,10 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
         port: The gRPC port; 0 lets the system choose.
         http_port: The port of the JSON routes; 0 lets the system choose.
         harvest_interval_seconds: Upper bound between two looks for due harvests; a new block looks at once.
-        harvest_channels: Channel accounts for harvests and the backstop: transactions in one ledger.
+        harvest_channels: Channel accounts for harvests and the backstop, 1 XLM each: transactions in one ledger.
+        fee_cap_stroops: Most stroops of XLM that one transaction may cost, fee bumps included.
+        fee_cap_per_hour_stroops: Most that all transactions of an hour (720 ledgers) may cost. Plants leave of it, and
+            of the master account's XLM, what harvesting the open pails costs.
         head_file: File that records how far the database has come; by default beside the key file. It must be
             writable, and lie on another disk than the database.
         pooler_api_url: Accepted as in the plan; poolers call the backend, which needs no address of theirs.
@@ -98,7 +101,9 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     port: Port = 3000
     http_port: Port = 8000
     harvest_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
-    harvest_channels: Annotated[int, Field(ge=1, le=100)] = 20
+    harvest_channels: Annotated[int, Field(ge=1, le=1000)] = 100
+    fee_cap_stroops: Annotated[int, Field(ge=1_000_000, le=1_000_000_000)] = 20_000_000
+    fee_cap_per_hour_stroops: Annotated[int, Field(ge=10_000_000, le=1_000_000_000_000)] = 1_000_000_000
     head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
 

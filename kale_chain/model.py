@@ -179,10 +179,15 @@ class Farm:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account on the ledger: its last used sequence number and its XLM in stroops."""
+    """An account on the ledger: its last used sequence number and its XLM in stroops.
+
+    `reserved_stroops` of the balance cannot be spent: the ledger keeps them for what the account owns, sponsors or has
+    offered for sale.
+    """
 
     sequence: int
     balance_stroops: int
+    reserved_stroops: int = 0
 
 
 @dataclass(frozen=True, slots=True)

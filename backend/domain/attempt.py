@@ -9,6 +9,10 @@ from uuid import UUID
 
 RPC_SILENT = "rpcUNAVAILABLE"
 """What stands for the network's word on an attempt that no RPC has taken yet."""
+BUMP_LEDGERS = 2
+"""Ledgers that may pass an attempt over before it is bumped."""
+_REFUSED_LEDGERS = 1
+"""The same where the network said that its fee is too low."""
 
 
 class AttemptKind(StrEnum):
@@ -109,6 +113,17 @@ class Attempt:
 def is_expired(attempt: Attempt, closed_ledger: int) -> bool:
     """Whether `closed_ledger`, up to which every ledger was read without finding it, proves it can never apply."""
     return closed_ledger >= attempt.max_ledger
+
+
+def is_stuck(attempt: Attempt, closed_ledger: int, *, refused: bool) -> bool:
+    """Whether an open attempt is to be bumped: ledgers passed it over, or the network `refused` its fee as too low.
+
+    Only what a later ledger can still take, and only a fee bump: its inner transaction stays the same.
+    """
+    if attempt.inner_hash is None or closed_ledger + 1 >= attempt.max_ledger:
+        return False
+    last_built = attempt.bumps[-1].created_ledger if attempt.bumps else attempt.created_ledger
+    return closed_ledger - last_built >= (_REFUSED_LEDGERS if refused else BUMP_LEDGERS)
 
 
 def is_superseded(attempt: Attempt, used_sequence: int, at_ledger: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 LEDGERS_AN_HOUR = 720
 """An hour in ledgers of 5 s; slower ledgers make it longer, and the cap on it stricter."""
@@ -47,47 +48,50 @@ class Allowance:
     """What is left to spend; each granted fee is taken off.
 
     Attributes:
+        caps: The caps it was made from.
         harvest_fee: What harvesting one pail costs.
+        open_pails: Pails whose harvests are paid for before any plant.
         this_hour: What the cap on the hour leaves.
-        beyond_reserve: What the master account holds above its own reserve, open attempts and the harvests of all
-            open pails.
+        available: What the master account holds above its reserve on the ledger and above what open attempts may cost.
     """
 
     caps: FeeCaps
     harvest_fee: int
+    open_pails: int
     this_hour: int
-    beyond_reserve: int
+    available: int
 
     @classmethod
-    def of(cls, caps: FeeCaps, spending: Spending, available: int) -> Allowance:
-        """What is left when the master account has `available` stroops above its reserve on the ledger."""
-        fee = spending.measured_harvest_fee
+    def of(cls, caps: FeeCaps, spending: Spending, spendable: int) -> Self:
+        """What is left when the master account has `spendable` stroops above its reserve on the ledger."""
         return cls(
             caps=caps,
-            harvest_fee=fee,
+            harvest_fee=spending.measured_harvest_fee,
+            open_pails=spending.open_pails,
             this_hour=caps.per_hour - spending.in_an_hour,
-            beyond_reserve=available - spending.at_stake - spending.open_pails * fee,
+            available=spendable - spending.at_stake,
         )
 
-    def refuses_plant(self, max_fee: int, *, open_pails: int) -> str | None:
-        """Why a plant that may cost `max_fee` is refused, or None: then its fee and its harvest's are taken off.
-
-        Of the hour's cap as much is kept as harvesting the `open_pails` costs: harvests come before plants.
-        """
+    def refuses_plant(self, max_fee: int) -> str | None:
+        """Why a plant that may cost `max_fee` is refused, or None: then it is taken off, and one more pail is open."""
+        with_harvests = max_fee + (self.open_pails + 1) * self.harvest_fee
         if max_fee > self.caps.per_transaction:
-            return f"its fee of up to {max_fee} stroops is above FEE_CAP_STROOPS ({self.caps.per_transaction})"
-        if max_fee + (open_pails + 1) * self.harvest_fee > self.this_hour:
-            return f"the hour's fees would exceed FEE_CAP_PER_HOUR_STROOPS ({self.caps.per_hour}); wait or raise it"
-        if max_fee + self.harvest_fee > self.beyond_reserve:
-            return "the master account's XLM is needed to harvest the open pails; send it XLM"
-        self.this_hour -= max_fee + self.harvest_fee
-        self.beyond_reserve -= max_fee + self.harvest_fee
+            return f"the fee of up to {max_fee} stroops is above FEE_CAP_STROOPS ({self.caps.per_transaction})"
+        if with_harvests > self.available:
+            return "what XLM the master account has is kept for harvesting the open pails; send it XLM"
+        if with_harvests > self.this_hour:
+            return f"the fees of an hour would exceed FEE_CAP_PER_HOUR_STROOPS ({self.caps.per_hour})"
+        self._take(max_fee)
+        self.open_pails += 1
         return None
 
-    def grants(self, max_fee: int) -> bool:
-        """Whether a harvest, work or bump that may cost `max_fee` (more) may be sent; takes it off if so."""
-        if max_fee > self.caps.per_transaction or max_fee > self.this_hour:
+    def grants(self, more: int) -> bool:
+        """Whether a harvest, a work or a bump that may cost so much more may be sent; it is taken off if so."""
+        if more > min(self.caps.per_transaction, self.this_hour):
             return False
-        self.this_hour -= max_fee
-        self.beyond_reserve -= max_fee
+        self._take(more)
         return True
+
+    def _take(self, stroops: int) -> None:
+        self.this_hour -= stroops
+        self.available -= stroops

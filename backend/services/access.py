@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from backend.ports.chain import ChainReader, TransactionFactory
+from backend.services.budget import Budget
 from backend.services.following import FarmWatch
 from backend.services.gate import Gate
 from backend.services.submitting import Submitting
@@ -18,4 +19,5 @@ class ChainAccess:
     factory: TransactionFactory
     submitting: Submitting
     watch: FarmWatch
+    budget: Budget
     gate: Gate = field(default_factory=Gate)

@@ -30,6 +30,7 @@ class Backstop:
         self._reader = chain.reader
         self._factory = chain.factory
         self._submitting = chain.submitting
+        self._budget = chain.budget
         self._watch = chain.watch
         self._channels = channels
 
@@ -52,11 +53,15 @@ class Backstop:
         if not unworked:
             return
         ids = await self._works.backstop_ids(index)
+        allowance = await self._budget.allowance(view.ledger.sequence)
         async with self._channels.lend(len(unworked)) as channels:
-            works = [
+            built = [
                 self._work(plant, channel, ids, block.entropy, view.ledger.sequence)
                 for plant, channel in zip(unworked, channels, strict=False)
             ]
+            works = [work for work in built if allowance.grants(work.attempt.max_fee)]
+            if len(works) < len(built):
+                _log.error("a fee cap keeps pails from being worked", waiting=len(built) - len(works))
             if not works:
                 return
             _log.warning("backstop", block_index=index, unworked=len(unworked), working=len(works))

@@ -31,6 +31,7 @@ class Harvesting:
         self._reader = chain.reader
         self._factory = chain.factory
         self._submitting = chain.submitting
+        self._budget = chain.budget
         self._watch = chain.watch
         self._channels = channels
 
@@ -74,11 +75,15 @@ class Harvesting:
             return
         age = view.ledger.close_time - view.farm.block.timestamp
         wanted = min(len(pails), lendable(self._channels.count, block_age_seconds=age))
+        allowance = await self._budget.allowance(view.ledger.sequence)
         async with self._channels.lend(wanted) as channels:
-            attempts = [
+            built = [
                 self._attempt(pail, channel, view.ledger.sequence)
                 for pail, channel in zip(pails, channels, strict=False)
             ]
+            attempts = [attempt for attempt in built if allowance.grants(attempt.max_fee)]
+            if len(attempts) < len(built):
+                _log.error("a fee cap keeps pails from being harvested", waiting=len(built) - len(attempts))
             if not attempts:
                 return
             _log.info("harvesting", due=len(pails), sending=len(attempts), block_index=view.farm.index)

@@ -15,6 +15,7 @@ from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import FarmerKey
 from backend.domain.plant import RESOURCE_FAILURES, Plant, PlantRequest, PlantState
 from backend.domain.settlement import PlantFailed
+from backend.domain.spending import Allowance
 from backend.domain.staking import stake
 from backend.errors import SealedSeedError
 from backend.ports.stores import Candidate, UnsentPlant
@@ -60,6 +61,7 @@ class PlantPlanner:
         self._reader = chain.reader
         self._factory = chain.factory
         self._submitting = chain.submitting
+        self._budget = chain.budget
 
     async def plan(
         self, request: PlantRequest, earlier: Sequence[UUID], candidates: Sequence[Candidate], *, last_ledger: int
@@ -67,12 +69,15 @@ class PlantPlanner:
         """The plan of a request; `last_ledger` is the last closed one."""
         window = _Window.after(last_ledger, len(candidates))
         addresses = [candidate.key.address for candidate in candidates]
-        accounts, balances = await asyncio.gather(self._reader.accounts(addresses), self._reader.balances(addresses))
+        accounts, balances, allowance = await asyncio.gather(
+            self._reader.accounts(addresses), self._reader.balances(addresses), self._budget.allowance(last_ledger)
+        )
         plants, attempts = [], []
         for number, candidate in enumerate(candidates):
             if number % _BUILT_IN_ONE_GO == 0:
                 await asyncio.sleep(0)  # signing hundreds must not keep others from being served
             plant, attempt = self._planned(request, candidate, accounts, balances, window)
+            plant, attempt = _afforded(plant, attempt, allowance)
             plants.append(plant)
             attempts += [] if attempt is None else [attempt]
         return PlantPlan(earlier, plants, attempts)
@@ -82,11 +87,15 @@ class PlantPlanner:
     ) -> tuple[list[Attempt], list[PlantFailed]]:
         """New attempts for pending plants whose transactions expired; those that cannot be built fail."""
         accounts = await self._reader.accounts([one.plant.address for one in unsent])
+        allowance = await self._budget.allowance(last_ledger)
         window = _Window.after(last_ledger, len(unsent))
         attempts, failed = [], []
         for one in unsent:
             shortfalls = one.attempts if one.last_code in RESOURCE_FAILURES else 0
             outcome = self._attempt(one.plant, one.key, accounts, window, shortfalls)
+            if isinstance(outcome, Attempt):
+                refusal = allowance.refuses_plant(outcome.max_fee)
+                outcome = outcome if refusal is None else Failure(FailureReason.FEE_ACCOUNT_LOW, refusal)
             if isinstance(outcome, Attempt):
                 attempts.append(outcome)
             else:
@@ -140,6 +149,14 @@ class PlantPlanner:
             _log.exception("a farmer's seed does not open", farmer_id=str(key.farmer_id))
             return Failure(FailureReason.KEY_UNAVAILABLE, str(error))
         return attempt_of(signed, AttemptKind.PLANT, plant.plant_id, created_ledger=window.closed)
+
+
+def _afforded(plant: Plant, attempt: Attempt | None, allowance: Allowance) -> tuple[Plant, Attempt | None]:
+    """The plant as planned, or failed where its fee cannot be spared."""
+    refusal = None if attempt is None else allowance.refuses_plant(attempt.max_fee)
+    if refusal is None:
+        return plant, attempt
+    return _failed(plant, Failure(FailureReason.FEE_ACCOUNT_LOW, refusal)), None
 
 
 def _failed(plant: Plant, failure: Failure) -> Plant:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from backend.domain.attempt import RPC_SILENT, Attempt, AttemptKind, AttemptState, Bump
+from backend.domain.attempt import RPC_SILENT, Attempt, AttemptKind, AttemptState, Bump, is_stuck
 from backend.errors import LedgerUnavailableError, UnavailableError
 from backend.ports.chain import ClosedLedgers, SignedTransaction, TransactionSender, Witnesses
 from backend.ports.stores import AttemptStore
@@ -85,11 +85,6 @@ class Submitting:
         return len(self._open)
 
     @property
-    def open(self) -> Sequence[Attempt]:
-        """The open attempts."""
-        return tuple(self._open.values())
-
-    @property
     def closed(self) -> int:
         """The last ledger whose transactions were settled; 0 before the first."""
         return self._closed
@@ -127,7 +122,9 @@ class Submitting:
     async def load(self) -> int | None:
         """Reads the open attempts from the database; the ledger after which the oldest may have been applied."""
         for attempt in await self._attempts.open():
-            self._open.setdefault(attempt.hash, attempt)
+            known = self._open.get(attempt.hash)
+            if known is None or len(known.bumps) < len(attempt.bumps):
+                self._open[attempt.hash] = attempt
         self._stale = False
         return min((attempt.created_ledger for attempt in self._open.values()), default=None)
 
@@ -175,9 +172,15 @@ class Submitting:
         suspects = [a for a in self._open.values() if self._refusals.get(a.hash) == _USED_SEQUENCE]
         await self._proving.look(suspects)
 
-    def wants_more(self, attempt: Attempt) -> bool:
-        """Whether the network has it, or would have it for a higher fee; what never reached it needs no fee bump."""
-        return attempt.hash in self._accepted or self._refusals.get(attempt.hash) == _TOO_CHEAP
+    def stuck(self) -> list[Attempt]:
+        """The open attempts to be bumped: the network has them, or would for a higher fee, but no ledger took them."""
+        found = []
+        for attempt in self._open.values():
+            refused = self._refusals.get(attempt.hash) == _TOO_CHEAP
+            reached = refused or attempt.hash in self._accepted
+            if reached and is_stuck(attempt, self._closed, refused=refused):
+                found.append(attempt)
+        return found
 
     async def bump(self, bumps: Sequence[Bump]) -> None:
         """Takes stored fee bumps of open attempts into care and sends them."""

@@ -23,6 +23,10 @@ FARM_INDEX = "FarmIndex"
 FARM_PAUSED = "FarmPaused"
 FARM_KEYS = (HOMESTEADER, HOMESTEAD_ASSET, FARM_BLOCK)
 
+BASE_RESERVE_STROOPS = 5_000_000
+"""The network's base reserve, half an XLM on every network."""
+_OWN_RESERVES = 2
+
 _METADATA = "METADATA"
 _ASSET_INFO = "AssetInfo"
 # The farm is read at every ledger and seldom changes: most decoding is of bytes decoded before.
@@ -175,6 +179,19 @@ def read_account(data_xdr: str) -> Account:
         entry = stellar_xdr.LedgerEntryData.from_xdr(data_xdr).account
         if entry is None:
             raise ValueError("not an account")
-        return Account(sequence=entry.seq_num.sequence_number.int64, balance_stroops=entry.balance.int64)
+        return Account(
+            sequence=entry.seq_num.sequence_number.int64,
+            balance_stroops=entry.balance.int64,
+            reserved_stroops=_reserved(entry),
+        )
 
     return decoded("an account", account)
+
+
+def _reserved(entry: stellar_xdr.AccountEntry) -> int:
+    """What an account cannot spend: half an XLM for itself twice, and for each entry it owns or sponsors."""
+    first = entry.ext.v1
+    second = first.ext.v2 if first is not None else None
+    sponsored = second.num_sponsoring.uint32 - second.num_sponsored.uint32 if second is not None else 0
+    selling = first.liabilities.selling.int64 if first is not None else 0
+    return (_OWN_RESERVES + entry.num_sub_entries.uint32 + sponsored) * BASE_RESERVE_STROOPS + selling

@@ -45,7 +45,8 @@ def test_defaults_are_the_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read(monkeypatch, COMPLETE)
     assert (settings.port, settings.http_port, settings.bind_address) == (3000, 8000, "127.0.0.1")
     assert (settings.db_max_connections, settings.harvest_interval_seconds, settings.log_level) == (20, 30, "info")
-    assert settings.harvest_channels == 20
+    assert settings.harvest_channels == 100
+    assert (settings.fee_cap_stroops, settings.fee_cap_per_hour_stroops) == (20_000_000, 1_000_000_000)
     assert settings.stellar_network == "testnet"
     assert settings.stellar_network_passphrase == "Test SDF Network ; September 2015"
     assert settings.master().address == MASTER.address
@@ -86,7 +87,7 @@ def test_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch, missing: str
         ("BIND_ADDRESS", "0.0.0.0", "not a loopback address; without TLS"),  # noqa: S104 - what is refused
         ("PORT", "70000", "less than or equal to 65535"),
         ("HARVEST_INTERVAL_SECONDS", "0", "greater than or equal to 1"),
-        ("HARVEST_CHANNELS", "101", "less than or equal to 100"),
+        ("HARVEST_CHANNELS", "1001", "less than or equal to 1000"),
         ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("MASTER_WALLET_SECRET", "SAAAB", "is not a Stellar secret key"),
         ("MASTER_WALLET_ADDRESS", "GAAA", "not of MASTER_WALLET_ADDRESS GAAA"),
