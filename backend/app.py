@@ -28,6 +28,7 @@ from backend.ports.stores import Stores
 from backend.ports.vault import Vault
 from backend.services.access import ChainAccess
 from backend.services.backstop import Backstop
+from backend.services.booking import Booking
 from backend.services.budget import Budget
 from backend.services.bumping import Bumping
 from backend.services.channels import Channels
@@ -180,8 +181,9 @@ class Parts:
         self.quarantining = Quarantining(stores, self.chain, self.recovering)
         self.endpoints = EndpointWatch(RpcEndpointProbe(rpc))
         self.board = StatusBoard(stores, feed, self.chain, self.extending, self.endpoints)
-        listeners = (self.onboarding.note, self.recovering.note, self.extending.note)
-        self.following = Following(feed, submitting, self.chain.watch, listeners)
+        self.booking = Booking(stores.money, feed, reader)
+        listeners = (self.onboarding.note, self.extending.note)
+        self.following = Following(feed, submitting, self.chain.watch, self.booking, listeners)
 
     async def seal(self) -> None:
         """Adds what was recorded since to the audit chain."""
@@ -205,6 +207,7 @@ class Parts:
             ("recovering", self.recovering.act, every),
             ("audit chain", self.seal, None),
             ("endpoints", self.endpoints.act, PROBE_SECONDS),
+            ("booking", self.booking.fill, None),
         )
         return [
             ("following", self.following.run(after)),

@@ -1,12 +1,13 @@
 """What the Stellar RPC answers, as values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
 from kale_chain.errors import ContractError
 from kale_chain.model import FarmIdentity, Ledger, Resources
+from kale_chain.xdr.changes import NO_CHANGES, TransactionChanges, read_changes
 from kale_chain.xdr.entries import Native
 from kale_chain.xdr.results import (
     ContractFailure,
@@ -191,6 +192,10 @@ class LedgerTransaction:
         """The farm's or token's error that made it fail; None if neither refused it."""
         failure = self.contract_failure
         return failure.error(identity) if failure else None
+
+    def changes(self, identity: FarmIdentity, addresses: Collection[str]) -> TransactionChanges:
+        """What it did to these addresses' pails and KALE trustlines; a failed one did nothing to them."""
+        return read_changes(self.meta_xdr, identity, addresses) if self.successful else NO_CHANGES
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,15 @@ class FarmReader:
 
     async def balances(self, addresses: Iterable[str]) -> dict[str, int]:
         """KALE in stroops of the accounts that have a trustline."""
+        return (await self.dated_balances(addresses))[1]
+
+    async def dated_balances(self, addresses: Iterable[str]) -> tuple[int, dict[str, int]]:
+        """The latest closed ledger when they were read (0 if none was asked for), and KALE as `balances` gives it."""
         by_key = {keys.kale_trustline(self._identity, address).to_xdr(): address for address in addresses}
         entries = await self._existing(by_key)
-        return {by_key[key]: read_trustline_balance(entry.data_xdr) for key, entry in entries.found.items()}
+        return entries.ledger, {
+            by_key[key]: read_trustline_balance(entry.data_xdr) for key, entry in entries.found.items()
+        }
 
     async def accounts(self, addresses: Iterable[str]) -> dict[str, Account]:
         """Sequence numbers and XLM of the accounts that exist."""

@@ -17,7 +17,7 @@ GRANT INSERT (
     id, wallet_address, public_key, sealed_seed, key_version, stake_percentage, harvest_after_blocks, request_id
 ) ON farmers TO kale_application;
 GRANT UPDATE (
-    balance, stake_percentage, harvest_after_blocks, earned_balance, status, onboarding_batch, last_planted_block
+    stake_percentage, harvest_after_blocks, status, onboarding_batch, last_planted_block
 ) ON farmers TO kale_application;
 
 -- Neither its place nor its time can be chosen.
@@ -66,3 +66,10 @@ GRANT INSERT (epoch, reason, known_ledger) ON quarantines TO kale_application;
 GRANT UPDATE (began_ledger, until_ledger, ended_at, ended_ledger) ON quarantines TO kale_application;
 
 GRANT INSERT (subject, row_id, block_index, farmer_id, reason, cause, owner) ON attributions TO kale_application;
+
+-- Balances follow the postings by a trigger of the owner's.
+GRANT INSERT (
+    kind, effect, transaction_hash, farmer_id, block_index, ledger_sequence, reason
+) ON money_transfers TO kale_application;
+GRANT INSERT ON money_postings TO kale_application;
+GRANT UPDATE (ledger_sequence, unread_from, equal_at) ON chain_cursor TO kale_application;

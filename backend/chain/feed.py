@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 
 from backend.chain.faults import ledger_faults
-from backend.chain.results import decoded_result, readable_after
+from backend.chain.results import account_changes, decoded_result, readable_after
 from backend.domain.attempt import Attempt
+from backend.domain.money import AccountChange
 from backend.domain.result import TransactionResult
 from backend.ports.chain import SendOutcome
 from kale_chain.answers import LedgerUpdate
@@ -40,6 +41,15 @@ class RpcClosedLedgers:
             if transaction is None:
                 return None
             return decoded_result(transaction, self.identity)
+
+    def changes(self, addresses: Collection[str]) -> Sequence[AccountChange]:
+        """See ClosedLedgers."""
+        with ledger_faults():
+            return [
+                change
+                for transaction in self.update.transactions.values()
+                for change in account_changes(transaction, self.identity, addresses)
+            ]
 
 
 class RpcLedgerFeed:

@@ -93,6 +93,11 @@ class RpcChainReader:
         with ledger_faults():
             return await self._farm.balances(addresses)
 
+    async def dated_balances(self, addresses: Sequence[str]) -> tuple[int, Mapping[str, int]]:
+        """See ChainReader."""
+        with ledger_faults():
+            return await self._farm.dated_balances(addresses)
+
     async def accounts(self, addresses: Sequence[str]) -> Mapping[str, Account]:
         """See ChainReader."""
         with ledger_faults():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection
+
+from backend.domain.money import AccountChange
 from backend.domain.result import Contract, ContractError, TransactionResult
 from kale_chain.answers import LedgerTransaction
 from kale_chain.errors import LedgerRangeError
-from kale_chain.model import FarmIdentity
+from kale_chain.model import FarmIdentity, Pail
 from kale_chain.rpc import StellarRpc
 
 
@@ -23,6 +27,32 @@ def decoded_result(transaction: LedgerTransaction, identity: FarmIdentity) -> Tr
         contract_error=_contract_error(transaction, identity),
         return_value=value if isinstance(value, int) else None,
     )
+
+
+def account_changes(
+    transaction: LedgerTransaction, identity: FarmIdentity, addresses: Collection[str]
+) -> list[AccountChange]:
+    """What a transaction did to each of these accounts that it touched."""
+    changes = transaction.changes(identity, addresses)
+    stroops = {change.address: change.amount for change in changes.balances}
+    planted: defaultdict[str, dict[int, Pail]] = defaultdict(dict)
+    emptied: defaultdict[str, dict[int, Pail]] = defaultdict(dict)
+    for pail in changes.pails:
+        if pail.before is None and pail.after is not None:
+            planted[pail.farmer][pail.block_index] = pail.after
+        elif pail.before is not None and pail.after is None:
+            emptied[pail.farmer][pail.block_index] = pail.before
+    return [
+        AccountChange(
+            transaction_hash=transaction.hash,
+            ledger=transaction.ledger,
+            address=address,
+            stroops=stroops.get(address, 0),
+            planted=planted[address],
+            emptied=emptied[address],
+        )
+        for address in dict.fromkeys([*stroops, *planted, *emptied])
+    ]
 
 
 async def readable_after(rpc: StellarRpc, after: int) -> int:

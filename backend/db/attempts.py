@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.db.database import Database
 from backend.db.effects import apply_effects
 from backend.domain.attempt import Attempt, AttemptKind, Bump
+from backend.domain.money import Passage, fee_transfer
 from backend.domain.settlement import Effect, Settlement
 from backend.domain.spending import Spending
 
@@ -81,6 +82,9 @@ FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS e (
 )
 WHERE a.hash = decode(e.hash, 'hex') AND a.status = 'open'
 RETURNING a.hash
+""")
+_FOLLOWED = text("""
+UPDATE chain_cursor SET ledger_sequence = :last WHERE ledger_sequence < :last AND ledger_sequence >= :first - 1
 """)
 
 
@@ -169,20 +173,19 @@ class SqlAttemptStore:
             row = (await connection.execute(_SPENDING, {"since_ledger": since_ledger})).one()
         return Spending(int(row.charged), int(row.at_stake), row.open_pails, row.harvest_fee)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Ends attempts and applies their effects, all or nothing; an attempt already ended is passed over."""
-        if not settlements:
+    async def settle(self, settlements: Sequence[Settlement], passage: Passage | None = None) -> None:
+        """Ends attempts, applies and books effects, and moves the cursor, all or nothing; a repeat changes nothing."""
+        if not settlements and passage is None:
             return
         async with self._database.transaction() as connection:
-            await connection.execute(_LOCK, {"hashes": [settlement.attempt_hash for settlement in settlements]})
-            ended = set((await connection.execute(_END, {"rows": _ends(settlements)})).scalars())
-            effects = [
-                effect
-                for settlement in settlements
-                if settlement.attempt_hash in ended
-                for effect in settlement.effects
+            ended = await _end(connection, settlements)
+            effects = [effect for settlement in ended for effect in settlement.effects]
+            fees = [
+                fee_transfer(end.attempt_hash, end.fee_charged, end.result_ledger) for end in ended if end.fee_charged
             ]
-            await apply_effects(connection, effects)
+            await apply_effects(connection, [*effects, *(passage.effects if passage else ())], fees=fees)
+            if passage is not None:
+                await connection.execute(_FOLLOWED, {"first": passage.first, "last": passage.last})
 
     async def apply(self, effects: Sequence[Effect]) -> None:
         """Applies effects that no attempt brought about; one whose row has moved on is passed over."""
@@ -190,6 +193,15 @@ class SqlAttemptStore:
             return
         async with self._database.transaction() as connection:
             await apply_effects(connection, effects)
+
+
+async def _end(connection: AsyncConnection, settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Ends attempts; the settlements of those that were open."""
+    if not settlements:
+        return []
+    await connection.execute(_LOCK, {"hashes": [settlement.attempt_hash for settlement in settlements]})
+    ended = set((await connection.execute(_END, {"rows": _ends(settlements)})).scalars())
+    return [settlement for settlement in settlements if settlement.attempt_hash in ended]
 
 
 def _ends(settlements: Sequence[Settlement]) -> str:

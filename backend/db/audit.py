@@ -1,6 +1,6 @@
 """The audit trail: what is recorded in block_events, and once it is committed in the log, of rows just changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -15,6 +15,7 @@ _log = structlog.get_logger()
 
 # What open transactions recorded; goes with its connection if the transaction is rolled back.
 _untold: WeakKeyDictionary[AsyncConnection, list[RowMapping]] = WeakKeyDictionary()
+_alarms: WeakKeyDictionary[AsyncConnection, list[Mapping[str, object]]] = WeakKeyDictionary()
 _RETURNING = """
 RETURNING event_type, block_index, farmer_id, data ->> 'transaction_hash' AS transaction_hash,
     data ->> 'ledger_sequence' AS ledger_sequence, data ->> 'error_reason' AS error_reason
@@ -94,8 +95,17 @@ async def _record(connection: AsyncConnection, subject: Subject, statement: Text
     _untold.setdefault(connection, []).extend(events)
 
 
+def remember_alarm(connection: AsyncConnection, details: Mapping[str, object]) -> None:
+    """Has a booking that must not pass silently told once its transaction is committed."""
+    _alarms.setdefault(connection, []).append(details)
+
+
 def tell(connection: AsyncConnection) -> None:
     """Writes what a committed transaction recorded to the log, each event with its block, farmer and transaction."""
     for event in _untold.pop(connection, ()):
         details = {name: value for name, value in event.items() if name != "event_type" and value is not None}
         _log.info(event["event_type"].replace("_", " "), **details | {"farmer_id": str(event["farmer_id"])})
+    for alarm in _alarms.pop(connection, ()):
+        _log.error(
+            "booked what the pool did not do", **{name: value for name, value in alarm.items() if value is not None}
+        )

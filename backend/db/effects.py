@@ -12,14 +12,22 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db.audit import record_harvests, record_plants, record_works
-from backend.db.database import lock_farmers, select_ids
+from backend.db.books import book
+from backend.db.database import select_ids
+from backend.db.opening import number_plants, open_harvests
+from backend.db.sights import closed_wrongly, harvest_seen, open_seen
+from backend.domain.harvest import HarvestState
+from backend.domain.money import Transfer, movement_transfer
 from backend.domain.settlement import (
+    BalanceMoved,
     BatchReleased,
     Effect,
     FarmersOnboarded,
     HarvestClosed,
     HarvestConfirmed,
     HarvestReopened,
+    PailHarvested,
+    PailPlanted,
     PlantConfirmed,
     PlantFailed,
     WorkSettled,
@@ -38,45 +46,6 @@ SET status = 'failed', error_reason = r.reason, error_message = r.message
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, reason text, message text)
 WHERE p.id = r.id AND p.status = 'pending'
 RETURNING p.id
-""")
-_OPEN_HARVESTS = text("""
-INSERT INTO harvest_transactions (block_index, farmer_id, wallet_address, stake_amount, planted_ledger)
-SELECT block_index, farmer_id, wallet_address, stake_amount, ledger_sequence
-FROM plant_transactions WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY block_index, farmer_id
-ON CONFLICT (block_index, farmer_id) DO NOTHING
-""")
-_FARMERS_OF_PLANTS = text("SELECT farmer_id FROM plant_transactions WHERE id = ANY(CAST(:ids AS uuid[]))")
-_MARK_PLANTED = text("""
-UPDATE farmers AS f
-SET last_planted_block = p.block_index
-FROM (
-    SELECT farmer_id, max(block_index) AS block_index
-    FROM plant_transactions WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY farmer_id
-) AS p
-WHERE f.id = p.farmer_id AND (f.last_planted_block IS NULL OR f.last_planted_block < p.block_index)
-""")
-# A statement of its own: the next one must see the numbers given by whoever held the lock before.
-_LOCK_REQUESTS = text("""
-SELECT request_id FROM plant_requests
-WHERE request_id IN (
-    SELECT request_id FROM plant_request_plants WHERE plant_id = ANY(CAST(:ids AS uuid[])) AND number IS NULL
-)
-ORDER BY request_id FOR UPDATE
-""")
-_NUMBER_PLANTS = text("""
-UPDATE plant_request_plants AS target
-SET number = n.number
-FROM (
-    SELECT
-        rp.request_id,
-        rp.plant_id,
-        coalesce((SELECT max(o.number) FROM plant_request_plants AS o WHERE o.request_id = rp.request_id), 0)
-        + row_number() OVER (PARTITION BY rp.request_id ORDER BY given.position) AS number
-    FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS given (plant_id, position)
-    INNER JOIN plant_request_plants AS rp ON rp.plant_id = given.plant_id
-    WHERE rp.number IS NULL
-) AS n
-WHERE target.request_id = n.request_id AND target.plant_id = n.plant_id
 """)
 _SETTLE_WORKS = text("""
 UPDATE work_results AS w
@@ -126,16 +95,7 @@ SELECT
         'harvest_id', id, 'status', status, 'error_reason', error_reason, 'error_message', error_message
     )
 FROM reopened ORDER BY block_index, farmer_id
-""")
-_FARMERS_OF_HARVESTS = text("SELECT farmer_id FROM harvest_transactions WHERE id = ANY(CAST(:ids AS uuid[]))")
-_BOOK_REWARDS = text("""
-UPDATE farmers AS f
-SET earned_balance = f.earned_balance + h.reward
-FROM (
-    SELECT farmer_id, CAST(sum(reward_amount) AS bigint) AS reward
-    FROM harvest_transactions WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY farmer_id
-) AS h
-WHERE f.id = h.farmer_id
+RETURNING CAST(data ->> 'harvest_id' AS uuid) AS id, data ->> 'status' AS status
 """)
 _ONBOARD = text("""
 UPDATE farmers SET status = 'active'
@@ -149,47 +109,44 @@ WHERE onboarding_batch = ANY(CAST(:batches AS uuid[])) AND status = 'onboarding'
 E = TypeVar("E")
 
 
-async def apply_effects(connection: AsyncConnection, effects: Sequence[Effect]) -> None:
-    """Applies effects; one whose row has moved on already is passed over."""
-    await _apply_to_plants(connection, effects)
+async def apply_effects(
+    connection: AsyncConnection, effects: Sequence[Effect], *, fees: Sequence[Transfer] = ()
+) -> None:
+    """Applies effects and books what they and `fees` move; one whose row has moved on already is passed over."""
+    opened = await _apply_to_plants(connection, effects)
     await _settle_works(connection, _only(effects, WorkSettled))
-    await _confirm_harvests(connection, _only(effects, HarvestConfirmed))
-    await _close_harvests(connection, _only(effects, HarvestClosed))
-    reopened = [effect.harvest_id for effect in _only(effects, HarvestReopened)]
-    if reopened:
-        await connection.execute(_REOPEN_HARVESTS, {"ids": reopened})
+    ended = await _confirm_harvests(connection, _only(effects, HarvestConfirmed))
+    seen = [effect for effect in effects if isinstance(effect, PailPlanted | PailHarvested)]
+    emptied = _only(seen, PailHarvested)
+    wrong = [effect.harvest_id for effect in _only(effects, HarvestReopened)]
+    reopened = await _reopen_harvests(connection, [*wrong, *await closed_wrongly(connection, emptied)])
+    if seen:
+        opened += await open_seen(connection, seen)
+        ended += await harvest_seen(connection, emptied)
+    ended += await _close_harvests(connection, _only(effects, HarvestClosed))
     onboarded = [effect.batch_id for effect in _only(effects, FarmersOnboarded)]
     if onboarded:
         await connection.execute(_ONBOARD, {"batches": onboarded})
     released = [effect.batch_id for effect in _only(effects, BatchReleased)]
     if released:
         await connection.execute(_RELEASE, {"batches": released})
+    moved = [movement_transfer(effect) for effect in _only(effects, BalanceMoved)]
+    await book(connection, opened=opened, ended=ended, reopened=reopened, others=[*fees, *moved])
 
 
-async def open_harvests(connection: AsyncConnection, plant_ids: Sequence[UUID]) -> None:
-    """Stores the pending harvests of confirmed plants and marks their farmers as planted."""
-    await connection.execute(_OPEN_HARVESTS, {"ids": plant_ids})
-    await lock_farmers(connection, await select_ids(connection, _FARMERS_OF_PLANTS, {"ids": plant_ids}))
-    await connection.execute(_MARK_PLANTED, {"ids": plant_ids})
-
-
-async def number_plants(connection: AsyncConnection, plant_ids: Sequence[UUID]) -> None:
-    """Gives final plants the next numbers of their requests, in the order given."""
-    await connection.execute(_LOCK_REQUESTS, {"ids": plant_ids})
-    await connection.execute(_NUMBER_PLANTS, {"ids": plant_ids})
-
-
-async def _apply_to_plants(connection: AsyncConnection, effects: Sequence[Effect]) -> None:
+async def _apply_to_plants(connection: AsyncConnection, effects: Sequence[Effect]) -> list[UUID]:
+    """Confirms and fails plants; the ids of the harvests that this opened."""
     plants = [effect for effect in effects if isinstance(effect, PlantConfirmed | PlantFailed)]
     if not plants:
-        return
+        return []
     confirmed = await select_ids(connection, _CONFIRM_PLANTS, _rows(map(_confirmation, _only(plants, PlantConfirmed))))
     failed = await select_ids(connection, _FAIL_PLANTS, _rows(map(_failure, _only(plants, PlantFailed))))
-    await open_harvests(connection, confirmed)
+    opened = await open_harvests(connection, confirmed)
     moved = {*confirmed, *failed}
     final = [effect.plant_id for effect in plants if effect.plant_id in moved]
     await number_plants(connection, final)
     await record_plants(connection, final)
+    return opened
 
 
 async def _settle_works(connection: AsyncConnection, effects: Sequence[WorkSettled]) -> None:
@@ -197,18 +154,30 @@ async def _settle_works(connection: AsyncConnection, effects: Sequence[WorkSettl
         await record_works(connection, await select_ids(connection, _SETTLE_WORKS, _rows(map(_work, effects))))
 
 
-async def _confirm_harvests(connection: AsyncConnection, effects: Sequence[HarvestConfirmed]) -> None:
+async def _confirm_harvests(connection: AsyncConnection, effects: Sequence[HarvestConfirmed]) -> list[UUID]:
+    """Confirms harvests; the ids of those that moved."""
     if not effects:
-        return
+        return []
     confirmed = await select_ids(connection, _CONFIRM_HARVESTS, _rows(map(_harvest, effects)))
-    await lock_farmers(connection, await select_ids(connection, _FARMERS_OF_HARVESTS, {"ids": confirmed}))
-    await connection.execute(_BOOK_REWARDS, {"ids": confirmed})
     await record_harvests(connection, confirmed)
+    return confirmed
 
 
-async def _close_harvests(connection: AsyncConnection, effects: Sequence[HarvestClosed]) -> None:
-    if effects:
-        await record_harvests(connection, await select_ids(connection, _CLOSE_HARVESTS, _rows(map(_closing, effects))))
+async def _close_harvests(connection: AsyncConnection, effects: Sequence[HarvestClosed]) -> list[UUID]:
+    """Closes harvests; the ids of those that moved."""
+    if not effects:
+        return []
+    closed = await select_ids(connection, _CLOSE_HARVESTS, _rows(map(_closing, effects)))
+    await record_harvests(connection, closed)
+    return closed
+
+
+async def _reopen_harvests(connection: AsyncConnection, harvest_ids: Sequence[UUID]) -> dict[UUID, HarvestState]:
+    """Makes lost and failed harvests pending again; what those that moved were before."""
+    if not harvest_ids:
+        return {}
+    moved = await connection.execute(_REOPEN_HARVESTS, {"ids": list(harvest_ids)})
+    return {row.id: HarvestState(row.status) for row in moved}
 
 
 def _only(effects: Iterable[object], kind: type[E]) -> list[E]:

@@ -1,6 +1,5 @@
 """Farmers and their settings."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -53,15 +52,6 @@ SET
 WHERE id = :id
 """)
 _ADDRESSES = text("SELECT wallet_address, id FROM farmers WHERE status <> 'onboarding' AND sealed_seed IS NOT NULL")
-_SET_BALANCES = text("""
-UPDATE farmers AS f
-SET balance = r.balance
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (address text, balance bigint)
-WHERE f.wallet_address = r.address AND f.balance <> r.balance
-""")
-_LOCK_ADDRESSES = text("""
-SELECT id FROM farmers WHERE wallet_address = ANY(CAST(:addresses AS text[])) ORDER BY id FOR NO KEY UPDATE
-""")
 _AWAITING = text("""
 SELECT id, wallet_address, public_key, sealed_seed, key_version
 FROM farmers WHERE status = 'onboarding' AND onboarding_batch IS NULL ORDER BY created_at, id LIMIT :size
@@ -148,13 +138,6 @@ class SqlFarmerStore:
         async with self._database.transaction() as connection:
             rows = (await connection.execute(_ADDRESSES)).all()
         return {row.wallet_address: row.id for row in rows}
-
-    async def set_balances(self, balances: Mapping[str, int]) -> None:
-        """Stores KALE balances in stroops by address."""
-        rows = json.dumps([{"address": address, "balance": balance} for address, balance in balances.items()])
-        async with self._database.transaction() as connection:
-            await connection.execute(_LOCK_ADDRESSES, {"addresses": list(balances)})
-            await connection.execute(_SET_BALANCES, {"rows": rows})
 
     async def awaiting(self, limit: int) -> list[FarmerKey]:
         """Farmers in state ONBOARDING that are in no batch, oldest first."""

@@ -9,9 +9,10 @@ from sqlalchemy import Row, text
 
 from backend.db.attempts import insert_attempts
 from backend.db.audit import record_plants
+from backend.db.books import book
 from backend.db.database import Database, select_ids
-from backend.db.effects import number_plants, open_harvests
 from backend.db.farmers import farmer_key
+from backend.db.opening import number_plants, open_harvests
 from backend.domain.attempt import Attempt
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import FarmerKey
@@ -218,6 +219,7 @@ class SqlPlantStore:
             added = await select_ids(connection, _ADOPT_HARVESTS, {"rows": json.dumps(harvests)})
             await open_harvests(connection, adopted)
             await record_plants(connection, adopted)
+            await book(connection, opened=added)
         return len(added)
 
 

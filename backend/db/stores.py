@@ -6,10 +6,12 @@ from backend.db.events import SqlEventStore
 from backend.db.farmers import SqlFarmerStore
 from backend.db.harvests import SqlHarvestStore
 from backend.db.lease import SqlLeaseStore
+from backend.db.money import SqlMoneyStore
 from backend.db.plants import SqlPlantStore
 from backend.db.quarantines import SqlQuarantineStore
 from backend.db.works import SqlWorkStore
 from backend.ports.lease import LeaseStore, QuarantineStore
+from backend.ports.money import MoneyStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
 
 
@@ -24,6 +26,7 @@ class SqlStores:
         self.harvests: HarvestStore = SqlHarvestStore(database)
         self.attempts: AttemptStore = SqlAttemptStore(database)
         self.events: EventStore = SqlEventStore(database)
+        self.money: MoneyStore = SqlMoneyStore(database)
         self.lease: LeaseStore = SqlLeaseStore(database)
         self.quarantines: QuarantineStore = SqlQuarantineStore(database)
 

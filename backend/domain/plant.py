@@ -14,6 +14,9 @@ from backend.errors import BlockNotDueError, BlockPassedError, FarmPausedError
 from kale_chain.errors import FarmErrorCode, TokenErrorCode
 from kale_chain.model import BLOCK_SECONDS, Block, Farm, Ledger
 
+ADOPTED_POOLER = "recovered"
+"""The pooler_id of plants that were found on the ledger and that no row knew."""
+
 
 class PlantState(StrEnum):
     """Where a plant stands; the values are those of the column plant_transactions.status."""

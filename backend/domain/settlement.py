@@ -85,6 +85,45 @@ class BatchReleased:
     batch_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class PailPlanted:
+    """A ledger shows a new pail of a farmer, whoever made it: its plant is confirmed, or adopted if no row knows it."""
+
+    farmer_id: UUID
+    address: str
+    block_index: int
+    stake_stroops: int
+    ledger: int
+    transaction_hash: str
+    """64 hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class PailHarvested:
+    """A ledger shows that a pail was emptied, whoever did it; a pail that no row knows is adopted first."""
+
+    farmer_id: UUID
+    address: str
+    block_index: int
+    stake_stroops: int
+    planted_ledger: int
+    reward_stroops: int
+    ledger: int
+    transaction_hash: str
+    """64 hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceMoved:
+    """A ledger shows a payment to (positive) or from (negative) a farmer's account, in stroops of KALE."""
+
+    farmer_id: UUID
+    stroops: int
+    ledger: int
+    transaction_hash: str
+    """64 hexadecimal digits."""
+
+
 Effect = (
     PlantConfirmed
     | PlantFailed
@@ -94,6 +133,9 @@ Effect = (
     | HarvestReopened
     | FarmersOnboarded
     | BatchReleased
+    | PailPlanted
+    | PailHarvested
+    | BalanceMoved
 )
 
 

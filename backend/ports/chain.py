@@ -8,6 +8,7 @@ from typing import Protocol
 
 from backend.domain.attempt import Attempt
 from backend.domain.farmer import FarmerKey
+from backend.domain.money import AccountChange
 from backend.domain.plant import FarmView
 from backend.domain.result import TransactionResult
 from kale_chain.model import Account, Block, BlockEntry, Ledger, PailEntry
@@ -61,6 +62,9 @@ class ChainReader(Protocol):
     async def balances(self, addresses: Sequence[str]) -> Mapping[str, int]:
         """KALE in stroops; an address without trustline is absent."""
 
+    async def dated_balances(self, addresses: Sequence[str]) -> tuple[int, Mapping[str, int]]:
+        """The ledger of the answer (0 if nothing was asked for), and KALE as `balances` gives it."""
+
     async def accounts(self, addresses: Sequence[str]) -> Mapping[str, Account]:
         """Sequence number and XLM; an address without account is absent."""
 
@@ -78,6 +82,9 @@ class ClosedLedgers(Protocol):
 
     def find(self, attempt: Attempt) -> TransactionResult | None:
         """The result of an attempt's transaction, if one of these ledgers applied it."""
+
+    def changes(self, addresses: Collection[str]) -> Sequence[AccountChange]:
+        """What successful transactions, whoever sent them, did to these accounts' pails and KALE, in their order."""
 
 
 class LedgerFeed(Protocol):

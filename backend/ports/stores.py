@@ -12,12 +12,14 @@ from backend.domain.audit import ChainHead, Link
 from backend.domain.farmer import Farmer, FarmerChange, FarmerKey, FarmerState, NewFarmer
 from backend.domain.harvest import KnownHarvest, OpenPail
 from backend.domain.life import PailLife
+from backend.domain.money import Passage
 from backend.domain.plant import Plant, PlantEvent, PlantRequest
 from backend.domain.settlement import Effect, Settlement
 from backend.domain.spending import Spending
 from backend.domain.work import WorkReport
 from backend.ports.chain import PailKey
 from backend.ports.lease import LeaseStore, QuarantineStore
+from backend.ports.money import MoneyStore
 
 
 class FarmerStore(Protocol):
@@ -37,9 +39,6 @@ class FarmerStore(Protocol):
 
     async def addresses(self) -> Mapping[str, UUID]:
         """Addresses of all farmers whose accounts exist (every state but ONBOARDING)."""
-
-    async def set_balances(self, balances: Mapping[str, int]) -> None:
-        """Stores KALE balances in stroops by address."""
 
     async def awaiting(self, limit: int) -> list[FarmerKey]:
         """Farmers in state ONBOARDING that are in no batch, oldest first."""
@@ -246,15 +245,18 @@ class AttemptStore(Protocol):
     async def spending(self, since_ledger: int) -> Spending:
         """What attempts stored after a ledger have cost, what open ones may yet cost, and what harvests will."""
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Ends attempts and applies their effects, all or nothing.
+    async def settle(self, settlements: Sequence[Settlement], passage: Passage | None = None) -> None:
+        """Ends attempts, applies and books effects, and moves the cursor over `passage`, all or nothing.
 
-        An attempt already ended is passed over together with its effects, so a repeat changes nothing.
+        An attempt already ended is passed over together with its effects, and so is an effect whose row has moved on or
+        that is booked, so a repeat changes nothing.
         PlantConfirmed creates the pending harvest unless there is one, sets the farmer's last_planted_block, numbers
-        the plant in its requests and records planted. PlantFailed numbers it and records plant_failed.
-        HarvestConfirmed adds the reward to the farmer's earned_balance and records harvested. HarvestClosed records
-        harvest_lost or harvest_taken. HarvestReopened makes a lost or failed harvest pending again and records
-        harvest_reopened.
+        the plant in its requests, books the stake and records planted. PlantFailed numbers it and records plant_failed.
+        HarvestConfirmed books stake and reward and records harvested. HarvestClosed books the loss and records
+        harvest_lost or harvest_taken. HarvestReopened makes a lost or failed harvest pending again, books its stake
+        back and records harvest_reopened. PailPlanted and PailHarvested do the same to the rows of that farmer and block,
+        and adopt them where there are none. BalanceMoved books a deposit or an outflow. Fees are booked with the ends.
+        A farmer's books that would fall below zero are filled from `unobserved`, with an alarm.
         """
 
     async def apply(self, effects: Sequence[Effect]) -> None:
@@ -305,6 +307,7 @@ class Stores(Protocol):
     harvests: HarvestStore
     attempts: AttemptStore
     events: EventStore
+    money: MoneyStore
     lease: LeaseStore
     quarantines: QuarantineStore
 

@@ -11,6 +11,7 @@ import structlog
 from backend.domain.plant import FarmView
 from backend.errors import BackendError, LeaseLostError, LedgerUnavailableError
 from backend.ports.chain import ChainReader, ClosedLedgers, LedgerFeed
+from backend.services.booking import Booking
 from backend.services.pulse import Pulse
 from backend.services.submitting import Ended, Submitting
 from kale_chain.model import Ledger
@@ -74,16 +75,18 @@ class Following:
         feed: LedgerFeed,
         submitting: Submitting,
         watch: FarmWatch,
+        booking: Booking,
         listeners: Sequence[Callable[[Sequence[Ended]], None]] = (),
     ) -> None:
         self._feed = feed
         self._submitting = submitting
         self._watch = watch
+        self._booking = booking
         self._listeners = listeners
         self._resending: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Reads the open attempts and the farm; the ledger after which to follow, so that no result is missed.
+        """Reads the open attempts and the farm; the ledger after which to follow, so that none is missed or read twice.
 
         Raises:
             LedgerUnavailableError: the ledger is out of reach.
@@ -93,12 +96,7 @@ class Following:
         oldest = await self._submitting.load()
         await self._watch.refresh(last)
         _ = self._watch.view
-        if oldest is None:
-            return last.sequence
-        after = await self._feed.readable_after(oldest)
-        if after > oldest:
-            _log.error("ledgers were missed for ever; pails on the ledger decide", first=oldest + 1, last=after)
-        return min(after, last.sequence)
+        return await self._booking.start(oldest, last.sequence)
 
     async def run(self, after: int) -> None:
         """Follows the ledger for ever."""
@@ -110,7 +108,8 @@ class Following:
                 self._resending.cancel()
 
     async def _take(self, update: ClosedLedgers) -> None:
-        ended = await self._submitting.advance(update)
+        passage = await self._booking.read(update)
+        ended = await self._submitting.advance(update, passage)
         for listener in self._listeners:
             listener(ended)
         await self._watch.refresh(update.last)

@@ -62,8 +62,9 @@ class Harvesting:
 
     async def _close(self, pails: Sequence[OpenPail], losses: Mapping[UUID, Failure | None], sight: Sight) -> None:
         """Closes pails that were harvested by someone else, lost, or emptied in a way that cannot be found."""
-        if not pails:
-            return
+        last = self._watch.last
+        if not pails or last is None or sight.ledger > last.sequence:
+            return  # what emptied a pail is about to be read and booked
         missing = {key_of(pail): pail.planted_ledger for pail in pails if sight.pail(pail) is None}
         found = await self._reader.harvests(missing) if missing else {}
         effects = [_ending(pail, found.get(key_of(pail)), losses[pail.harvest_id]) for pail in pails]

@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 import structlog
 
 from backend.domain.lease import Quarantine
-from backend.domain.plant import Plant, PlantState
+from backend.domain.plant import ADOPTED_POOLER, Plant, PlantState
 from backend.domain.settlement import PlantConfirmed
 from backend.ports.chain import FoundPlant
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
-from backend.services.recovering import ADOPTED_POOLER, Recovering
+from backend.services.recovering import Recovering
 from backend.services.submitting import LEDGER_WINDOW
 
 _log = structlog.get_logger()

@@ -7,14 +7,12 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from backend.domain.attempt import AttemptKind
 from backend.domain.harvest import KnownHarvest
-from backend.domain.plant import Plant, PlantState
+from backend.domain.plant import ADOPTED_POOLER, Plant, PlantState
 from backend.domain.settlement import HarvestReopened
 from backend.ports.chain import PailKey
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
-from backend.services.submitting import Ended
 from kale_chain.model import PailEntry
 
 _log = structlog.get_logger()
@@ -22,15 +20,11 @@ _log = structlog.get_logger()
 SWEEP_SECONDS = 3600
 """Ledger time from one sweep of everything that lives to the next."""
 _BLOCKS_IN_ONE_GO = 200
-ADOPTED_POOLER = "recovered"
-"""The pooler_id under which adopted plants are stored."""
 _PAILS_IN_ONE_GO = 2_000
-_BALANCES_EVERY_LEDGERS = 6
-_MOVE_BALANCES = frozenset({AttemptKind.PLANT, AttemptKind.HARVEST, AttemptKind.ONBOARDING})
 
 
 class Recovering:
-    """Compares pails on the ledger with the rows, and keeps balances as the ledger has them."""
+    """Compares pails on the ledger with the rows."""
 
     def __init__(self, stores: Stores, chain: ChainAccess) -> None:
         self._farmers = stores.farmers
@@ -42,13 +36,9 @@ class Recovering:
         self._rows = chain.submitting.rows
         self._swept_to: int | None = None
         self._swept_at = 0
-        self._balances_due = 0
 
     async def act(self) -> None:
-        """Adopts pails unknown to the rows, and refreshes balances that may have moved.
-
-        Pails are compared at start and then hourly in every block that lives, and in each block that has closed.
-        """
+        """Adopts pails that no row knows: at start and then hourly of all blocks that live, and of each that closed."""
         view = self._watch.view
         index = view.farm.index
         if self._swept_to is None or view.ledger.close_time - self._swept_at >= SWEEP_SECONDS:
@@ -57,14 +47,6 @@ class Recovering:
         elif self._swept_to < index:
             await self.sweep(range(self._swept_to, index))
         self._swept_to = index
-        if view.ledger.sequence >= self._balances_due:
-            await self.refresh_balances()
-            self._balances_due = view.ledger.sequence + _BALANCES_EVERY_LEDGERS
-
-    def note(self, ended: Sequence[Ended]) -> None:
-        """Has the balances read again after transactions that move them."""
-        if any(end.attempt.kind in _MOVE_BALANCES for end in ended):
-            self._balances_due = 0
 
     async def sweep_all(self) -> int:
         """Adopts or reopens our farmers' pails in every block that lives; how many they were."""
@@ -118,12 +100,6 @@ class Recovering:
             _log.error("harvests were closed although their pails live; they are pending again", pails=len(wrong))
             await self._attempts.apply([HarvestReopened(harvest.harvest_id) for harvest in wrong])
         return len(wrong)
-
-    async def refresh_balances(self) -> None:
-        """Stores the farmers' KALE balances as the ledger has them."""
-        addresses = list(await self._farmers.addresses())
-        if addresses:
-            await self._farmers.set_balances(await self._reader.balances(addresses))
 
 
 def _found(farmer_id: UUID, key: PailKey, entry: PailEntry) -> Plant:

@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from backend.domain.attempt import RPC_SILENT, Attempt, AttemptKind, AttemptState, Bump, is_stuck
+from backend.domain.money import Passage
 from backend.errors import LedgerUnavailableError, UnavailableError
 from backend.ports.chain import ClosedLedgers, SignedTransaction, TransactionSender, Witnesses
 from backend.ports.stores import AttemptStore
@@ -143,15 +144,15 @@ class Submitting:
             self._open[attempt.hash] = attempt
         await self._send_all(attempts)
 
-    async def advance(self, update: ClosedLedgers) -> list[Ended]:
-        """Settles what these ledgers end, trying until the database has stored it, and sends the rest again."""
+    async def advance(self, update: ClosedLedgers, passage: Passage | None = None) -> list[Ended]:
+        """Settles what these ledgers end and books `passage` with it, trying until the database has stored it."""
         while True:
             try:
                 if self._stale:
                     await self.load()
                 ended = await self._proving.ended(update, tuple(self._open.values()), self._refusals)
-                if ended:
-                    await self._attempts.settle([end.settlement for end in ended])
+                if ended or passage is not None:
+                    await self._attempts.settle([end.settlement for end in ended], passage)
                 break
             except UnavailableError as error:
                 _log.warning("settling waits", ledger=update.last.sequence, error=str(error))
@@ -159,7 +160,7 @@ class Submitting:
         for end in ended:
             self._forget(end)
         self._closed = update.last.sequence
-        if ended:
+        if ended or (passage is not None and passage.effects):
             self.rows.beat()
         return ended
 

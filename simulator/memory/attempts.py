@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from backend.domain.attempt import TRANSITIONS, Attempt, AttemptKind, AttemptState, Bump
 from backend.domain.harvest import HarvestState
+from backend.domain.money import Passage, Transfer, fee_transfer
 from backend.domain.settlement import Effect, Settlement
 from backend.domain.spending import Spending
 from backend.domain.transitions import check_transition
@@ -135,19 +136,25 @@ class MemoryAttemptStore:
                 harvest_fee=max(fees, default=None),
             )
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Ends attempts and applies their effects, all or nothing; an attempt already ended is passed over."""
-        if not settlements:
+    async def settle(self, settlements: Sequence[Settlement], passage: Passage | None = None) -> None:
+        """Ends attempts, applies and books effects, and moves the cursor, all or nothing; a repeat changes nothing."""
+        if not settlements and passage is None:
             return
         async with self._session.transaction() as tables:
             effects: list[Effect] = []
+            fees: list[Transfer] = []
             for settlement in settlements:
                 row = tables.attempts.get(settlement.attempt_hash)
                 if row is None or row.state is not AttemptState.OPEN:
                     continue
                 tables.attempts.put(settlement.attempt_hash, _ended(tables, row, settlement))
                 effects += settlement.effects
-            apply_effects(tables, effects)
+                if settlement.fee_charged:
+                    fees.append(fee_transfer(settlement.attempt_hash, settlement.fee_charged, settlement.result_ledger))
+            apply_effects(tables, [*effects, *(passage.effects if passage else ())], fees=fees)
+            last = tables.cursor.ledger
+            if passage is not None and last is not None and passage.first - 1 <= last < passage.last:
+                tables.cursor = replace(tables.cursor, ledger=passage.last)
 
     async def apply(self, effects: Sequence[Effect]) -> None:
         """Applies effects that no attempt brought about; one whose row has moved on is passed over."""

@@ -11,30 +11,46 @@ from backend.domain.blame import OWNERS, Facts, Subject, cause_of
 from backend.domain.failure import Failure
 from backend.domain.farmer import FarmerState
 from backend.domain.harvest import HarvestState
-from backend.domain.plant import Plant, PlantState
+from backend.domain.money import Transfer, movement_transfer
+from backend.domain.plant import ADOPTED_POOLER, Plant, PlantState
 from backend.domain.settlement import (
+    BalanceMoved,
     BatchReleased,
     Effect,
     FarmersOnboarded,
     HarvestClosed,
     HarvestConfirmed,
     HarvestReopened,
+    PailHarvested,
+    PailPlanted,
     PlantConfirmed,
     PlantFailed,
     WorkSettled,
 )
 from backend.domain.work import BACKSTOP_POOLER, WorkState
+from backend.errors import StoreConflictError
+from simulator.memory.books import book
 from simulator.memory.tables import EventRow, HarvestRow, PlantRow, Tables, WorkRow
 
 
-def apply_effects(tables: Tables, effects: Sequence[Effect]) -> None:
-    """Applies effects; one whose row has moved on already is passed over."""
+def apply_effects(tables: Tables, effects: Sequence[Effect], *, fees: Sequence[Transfer] = ()) -> None:
+    """Applies effects and books what they and `fees` move; one whose row has moved on already is passed over."""
     final = [effect.plant_id for effect in effects if isinstance(effect, PlantConfirmed | PlantFailed)]
     moved = [plant_id for plant_id in final if _is_pending(tables, plant_id)]
     for effect in effects:
         _APPLY[type(effect)](tables, effect)
     number_plants(tables, moved)
     record_plants(tables, moved)
+    payments = [movement_transfer(effect) for effect in effects if isinstance(effect, BalanceMoved)]
+    book_moved(tables, others=[*fees, *payments])
+
+
+def book_moved(tables: Tables, *, others: Sequence[Transfer] = ()) -> None:
+    """Books the harvests that this transaction has opened and ended, and other transfers."""
+    book(tables, opened=tables.opened, ended=tables.ended, reopened=tables.reopened, others=others)
+    tables.opened.clear()
+    tables.ended.clear()
+    tables.reopened.clear()
 
 
 def open_harvest(tables: Tables, plant: Plant, *, live_until: int | None = None) -> bool:
@@ -60,7 +76,18 @@ def open_harvest(tables: Tables, plant: Plant, *, live_until: int | None = None)
         live_until=live_until,
     )
     tables.harvests.put(harvest_id, row)
+    tables.opened.append(harvest_id)
     return True
+
+
+def insert_plant(tables: Tables, plant: Plant) -> None:
+    """Stores a plant. Raises StoreConflictError if the farmer has one in this block."""
+    key = (plant.block_index, plant.farmer_id)
+    if tables.planted.get(key) is not None:
+        raise StoreConflictError("the database refused a row by its rule idx_plant_transactions_block_farmer")
+    tables.planted.put(key, plant.plant_id)
+    tables.of_block.put(plant.block_index, (*(tables.of_block.get(plant.block_index) or ()), plant.plant_id))
+    tables.plants.put(plant.plant_id, PlantRow(tables.next_number(), plant))
 
 
 def number_plants(tables: Tables, plant_ids: Sequence[UUID]) -> None:
@@ -134,9 +161,6 @@ def _confirm_harvest(tables: Tables, effect: HarvestConfirmed) -> None:
     row = tables.harvests.get(effect.harvest_id)
     if row is None or row.state is not HarvestState.PENDING:
         return
-    farmer = tables.farmers.get(row.farmer_id)
-    assert farmer is not None
-    tables.farmers.put(row.farmer_id, replace(farmer, earned=farmer.earned + effect.reward_stroops))
     ended = replace(
         row,
         state=HarvestState.CONFIRMED,
@@ -163,12 +187,14 @@ def _reopen_harvest(tables: Tables, effect: HarvestReopened) -> None:
         return
     reopened = replace(row, state=HarvestState.PENDING, failure=None, live_until=None, alarm_percent=0)
     tables.harvests.put(row.harvest_id, reopened)
+    tables.reopened[row.harvest_id] = row.state
     data = {"harvest_id": str(row.harvest_id), "status": row.state.value, **_why(row.failure)}
     tables.events.append(EventRow(row.block_index, "harvest_reopened", row.farmer_id, None, data))
 
 
 def _end_harvest(tables: Tables, row: HarvestRow, kind: str) -> None:
     tables.harvests.put(row.harvest_id, row)
+    tables.ended.append(row.harvest_id)
     backstop_id = tables.worked.get((row.block_index, row.farmer_id, BACKSTOP_POOLER))
     good = (WorkState.SUCCESS, WorkState.UNVERIFIED)
     works = [work for state in good for work in tables.works.having(state) if work.farmer_id == row.farmer_id]
@@ -183,6 +209,55 @@ def _end_harvest(tables: Tables, row: HarvestRow, kind: str) -> None:
     )
     data = {"harvest_id": str(row.harvest_id), "reward_amount": row.reward, **_why(row.failure)}
     tables.events.append(EventRow(row.block_index, kind, row.farmer_id, None, data))
+
+
+def _see_planted(tables: Tables, effect: PailPlanted) -> None:
+    _see_pail(tables, effect, stake=effect.stake_stroops, ledger=effect.ledger, planted_by=effect.transaction_hash)
+
+
+def _see_harvested(tables: Tables, effect: PailHarvested) -> None:
+    _see_pail(tables, effect, stake=effect.stake_stroops, ledger=effect.planted_ledger, planted_by=None)
+    harvest_id = tables.harvested.get((effect.block_index, effect.farmer_id))
+    assert harvest_id is not None
+    _reopen_harvest(tables, HarvestReopened(harvest_id))
+    _confirm_harvest(
+        tables, HarvestConfirmed(harvest_id, effect.reward_stroops, effect.ledger, effect.transaction_hash)
+    )
+
+
+def _see_pail(
+    tables: Tables, effect: PailPlanted | PailHarvested, *, stake: int, ledger: int, planted_by: str | None
+) -> None:
+    key = (effect.block_index, effect.farmer_id)
+    if tables.harvested.get(key) is not None:
+        return
+    seen = Plant(
+        plant_id=uuid5(effect.farmer_id, f"plant {effect.block_index}"),
+        farmer_id=effect.farmer_id,
+        address=effect.address,
+        block_index=effect.block_index,
+        pooler_id=ADOPTED_POOLER,
+        stake_stroops=stake,
+        state=PlantState.CONFIRMED,
+        ledger=ledger,
+        transaction_hash=planted_by,
+    )
+    open_harvest(tables, seen)
+    plant_id = tables.planted.get(key)
+    if plant_id is None:
+        insert_plant(tables, seen)
+        record_plants(tables, [seen.plant_id])
+    elif _is_pending(tables, plant_id):
+        row = tables.plants.get(plant_id)
+        assert row is not None
+        plant = replace(row.plant, state=PlantState.CONFIRMED, ledger=ledger, transaction_hash=planted_by)
+        tables.plants.put(plant_id, PlantRow(row.number, plant))
+        number_plants(tables, [plant_id])
+        record_plants(tables, [plant_id])
+
+
+def _pay(_tables: Tables, _effect: BalanceMoved) -> None:
+    """Moves no row; it is booked."""
 
 
 def _onboard(tables: Tables, effect: FarmersOnboarded) -> None:
@@ -221,4 +296,7 @@ _APPLY: Mapping[type[Effect], Callable[[Tables, Any], None]] = {
     HarvestReopened: _reopen_harvest,
     FarmersOnboarded: _onboard,
     BatchReleased: _release,
+    PailPlanted: _see_planted,
+    PailHarvested: _see_harvested,
+    BalanceMoved: _pay,
 }

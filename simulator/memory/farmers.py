@@ -76,14 +76,6 @@ class MemoryFarmerStore:
                 row.key.address: row.key.farmer_id for row in tables.farmers if row.state is not FarmerState.ONBOARDING
             }
 
-    async def set_balances(self, balances: Mapping[str, int]) -> None:
-        """Stores KALE balances in stroops by address."""
-        async with self._session.transaction() as tables:
-            for row in list(tables.farmers):
-                balance = balances.get(row.key.address, row.balance)
-                if balance != row.balance:
-                    tables.farmers.put(row.key.farmer_id, replace(row, balance=balance))
-
     async def awaiting(self, limit: int) -> list[FarmerKey]:
         """Farmers in state ONBOARDING that are in no batch, oldest first."""
         async with self._session.transaction() as tables:

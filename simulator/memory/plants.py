@@ -12,9 +12,9 @@ from backend.errors import StoreConflictError
 from backend.ports.chain import PailKey
 from backend.ports.stores import Candidate, EventPage, UnsentPlant
 from simulator.memory.attempts import attempts_of, insert_attempts, open_sources
-from simulator.memory.effects import number_plants, open_harvest, record_plants
+from simulator.memory.effects import book_moved, insert_plant, number_plants, open_harvest, record_plants
 from simulator.memory.session import Session
-from simulator.memory.tables import EventRow, PlantRow, Tables
+from simulator.memory.tables import EventRow, Tables
 
 
 class MemoryPlantStore:
@@ -65,7 +65,7 @@ class MemoryPlantStore:
                 raise StoreConflictError("the database refused a row by its rule plant_requests_pkey")
             tables.requests.put(request.request_id, request)
             for plant in plants:
-                _insert(tables, plant)
+                insert_plant(tables, plant)
             counted = [*earlier, *(plant.plant_id for plant in plants)]
             tables.answers.put(request.request_id, [(plant_id, None) for plant_id in counted])
             for plant_id in counted:
@@ -114,20 +114,12 @@ class MemoryPlantStore:
             adopted, added = [], 0
             for plant in plants:
                 if tables.planted.get((plant.block_index, plant.farmer_id)) is None:
-                    _insert(tables, plant)
+                    insert_plant(tables, plant)
                     adopted.append(plant.plant_id)
                 added += open_harvest(tables, plant, live_until=live_until.get((plant.address, plant.block_index)))
             record_plants(tables, adopted)
+            book_moved(tables)
             return added
-
-
-def _insert(tables: Tables, plant: Plant) -> None:
-    key = (plant.block_index, plant.farmer_id)
-    if tables.planted.get(key) is not None:
-        raise StoreConflictError("the database refused a row by its rule idx_plant_transactions_block_farmer")
-    tables.planted.put(key, plant.plant_id)
-    tables.of_block.put(plant.block_index, (*(tables.of_block.get(plant.block_index) or ()), plant.plant_id))
-    tables.plants.put(plant.plant_id, PlantRow(tables.next_number(), plant))
 
 
 def _final(tables: Tables, plant_ids: Sequence[UUID]) -> list[UUID]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from backend.ports.lease import LeaseStore, QuarantineStore
+from backend.ports.money import MoneyStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
 from simulator.memory.attempts import MemoryAttemptStore
 from simulator.memory.events import MemoryEventStore
 from simulator.memory.farmers import MemoryFarmerStore
 from simulator.memory.harvests import MemoryHarvestStore
 from simulator.memory.lease import MemoryLeaseStore, MemoryQuarantineStore
+from simulator.memory.money import MemoryMoneyStore
 from simulator.memory.plants import MemoryPlantStore
 from simulator.memory.session import Hook, Session, nothing
 from simulator.memory.tables import Tables
@@ -32,6 +34,7 @@ class MemoryStores:
         self.harvests: HarvestStore = MemoryHarvestStore(self.session)
         self.attempts: AttemptStore = MemoryAttemptStore(self.session)
         self.events: EventStore = MemoryEventStore(self.session)
+        self.money: MoneyStore = MemoryMoneyStore(self.session)
         self.lease: LeaseStore = MemoryLeaseStore(self.session)
         self.quarantines: QuarantineStore = MemoryQuarantineStore(self.session)
 

@@ -16,6 +16,7 @@ from backend.domain.failure import Failure
 from backend.domain.farmer import FarmerKey, FarmerState
 from backend.domain.harvest import HarvestState
 from backend.domain.lease import Incarnation, Quarantine
+from backend.domain.money import Cursor, Transfer
 from backend.domain.plant import Plant, PlantRequest
 from backend.domain.work import WorkState
 
@@ -194,6 +195,10 @@ class Tables:
         self.position = 0
         self.holder: object | None = None
         self.lease = LeaseRow()
+        self.cursor = Cursor(None, None, 0)
+        self.opened: list[UUID] = []
+        self.ended: list[UUID] = []
+        self.reopened: dict[UUID, HarvestState] = {}
         self.events: list[EventRow] = []
         self.quarantines: Table[QuarantineRow] = Table(
             self._undo, lambda row: "open" if row.ended_ledger is None else "ended"
@@ -215,6 +220,10 @@ class Tables:
         self.harvested: Table[UUID] = Table(self._undo, lambda _: None)
         self.attempts: Table[AttemptRow] = Table(self._undo, lambda row: row.state)
         self.sequences: Table[bytes] = Table(self._undo, lambda _: None)
+        self.transfers: Table[Transfer] = Table(self._undo, lambda row: row.kind)
+        self.transferred: Table[Transfer] = Table(self._undo, lambda _: None)
+        self.booked: Table[int] = Table(self._undo, lambda _: None)
+        self.accounts: Table[int] = Table(self._undo, lambda _: None)
         self.intents: Table[tuple[bytes, ...]] = Table(self._undo, lambda _: None)
 
     def next_number(self) -> int:
@@ -230,7 +239,7 @@ class Tables:
     def transaction(self) -> Iterator[Tables]:
         """Everything or nothing; transactions do not nest, and nothing else runs within one."""
         assert not self._in_transaction
-        lease, events, links = self.lease, len(self.events), len(self.links)
+        lease, cursor, events, links = self.lease, self.cursor, len(self.events), len(self.links)
         self._in_transaction = True
         try:
             yield self
@@ -239,10 +248,13 @@ class Tables:
                 undo()
             del self.events[events:]
             del self.links[links:]
-            self.lease = lease
+            self.lease, self.cursor = lease, cursor
             raise
         finally:
             self._undo.clear()
+            self.opened.clear()
+            self.ended.clear()
+            self.reopened.clear()
             self._in_transaction = False
         self.position += 1
 
@@ -254,7 +266,8 @@ class Tables:
     def snapshot(self) -> Tables:
         """A copy as a backup would have it."""
         made = Tables(self.incarnation)
-        made._numbers, made.position, made.lease = self._numbers, self.position, self.lease
+        made._numbers, made.position = self._numbers, self.position
+        made.lease, made.cursor = self.lease, self.cursor
         made.events, made.links = list(self.events), list(self.links)
         for name, value in vars(self).items():
             if isinstance(value, Table):

@@ -9,7 +9,7 @@ import pytest
 
 from backend.domain.attempt import Attempt, AttemptKind, AttemptState
 from backend.domain.failure import Failure, FailureReason
-from backend.domain.settlement import HarvestClosed, PlantFailed
+from backend.domain.settlement import BalanceMoved, HarvestClosed, PlantFailed
 from backend.errors import StoreConflictError
 from backend.ports.stores import Stores
 from tests.fixtures.rows import Rows, bumped, confirmed, expired, failed, harvested, succeeded, superseded
@@ -131,16 +131,21 @@ async def test_many_harvests_of_one_farmer_are_all_booked(stores: Stores, rows: 
     assert (await stores.farmers.get(farmer.farmer_id)).earned_stroops == 111
 
 
-async def test_rewards_add_up_when_settled_at_once_with_balances(stores: Stores, rows: Rows) -> None:
+async def test_rewards_add_up_when_settled_at_once_with_deposits(stores: Stores, rows: Rows) -> None:
     made = await rows.farmers(10)
     await rows.planted(made, 1)
     await rows.planted(made, 2)
     pails = await stores.harvests.open_pails()
     await asyncio.gather(
         *(stores.attempts.apply([harvested(pail.harvest_id, 5) for pail in pails[start::4]]) for start in range(4)),
-        *(stores.farmers.set_balances({farmer.address: number for farmer in made}) for number in range(4)),
+        *(
+            stores.attempts.apply([BalanceMoved(farmer.farmer_id, 1, 110, f"{number:064x}") for farmer in made])
+            for number in range(4)
+        ),
     )
-    assert [(await stores.farmers.get(farmer.farmer_id)).earned_stroops for farmer in made] == [10] * 10
+    now = [await stores.farmers.get(farmer.farmer_id) for farmer in made]
+    assert [(farmer.earned_stroops, farmer.balance_stroops) for farmer in now] == [(10, 28)] * 10
+    assert (await stores.money.check())[1] == []
 
 
 async def test_effect_on_a_row_that_moved_on_is_passed_over(stores: Stores, rows: Rows, query: Query) -> None:

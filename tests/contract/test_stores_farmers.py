@@ -102,13 +102,6 @@ async def test_sample_farmer_cannot_become_active(stores: Stores, query: Query) 
     assert await stores.farmers.addresses() == {}
 
 
-async def test_balances_are_stored_by_address(stores: Stores, rows: Rows) -> None:
-    first, second = await rows.farmers(2)
-    await stores.farmers.set_balances({first.address: 2**62, MASTER: 5})
-    assert (await stores.farmers.get(first.farmer_id)).balance_stroops == 2**62
-    assert await stores.farmers.get(second.farmer_id) == second
-
-
 async def test_addresses_are_those_of_existing_accounts(stores: Stores, rows: Rows) -> None:
     made = await rows.farmers(2)
     await rows.onboarding()

@@ -1,9 +1,10 @@
 """Small fakes of what submitting needs: a store of attempts, a network, and closed ledgers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.domain.attempt import Attempt, Bump
+from backend.domain.money import AccountChange, Passage
 from backend.domain.result import TransactionResult
 from backend.domain.settlement import Effect, Settlement
 from backend.domain.spending import Spending
@@ -28,7 +29,8 @@ class FakeAttemptStore:
     async def store(self, attempt: Attempt) -> None:
         self.stored.append(attempt)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def settle(self, settlements: Sequence[Settlement], passage: Passage | None = None) -> None:
+        del passage
         if self.faults:
             self.faults -= 1
             raise DatabaseUnavailableError("the database is away")
@@ -78,6 +80,10 @@ class FakeLedgers:
 
     def find(self, attempt: Attempt) -> TransactionResult | None:
         return next((result for result in self.results if result.hash in attempt.hashes), None)
+
+    def changes(self, addresses: Collection[str]) -> Sequence[AccountChange]:
+        del addresses
+        return ()
 
 
 @dataclass
