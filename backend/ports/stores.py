@@ -254,8 +254,8 @@ class AttemptStore(Protocol):
         the plant in its requests, books the stake and records planted. PlantFailed numbers it and records plant_failed.
         HarvestConfirmed books stake and reward and records harvested. HarvestClosed books the loss and records
         harvest_lost or harvest_taken. HarvestReopened makes a lost or failed harvest pending again, books its stake
-        back and records harvest_reopened. PailPlanted and PailHarvested do the same to the rows of that farmer and block,
-        and adopt them where there are none. BalanceMoved books a deposit or an outflow. Fees are booked with the ends.
+        back and records harvest_reopened. PailPlanted and PailHarvested do the same to the rows of that farmer and
+        block, and adopt them where there are none. BalanceMoved books a deposit or an outflow; ends book their fees.
         A farmer's books that would fall below zero are filled from `unobserved`, with an alarm.
         """
 

@@ -7,7 +7,8 @@ import psycopg
 
 from backend.db.migrations import SQL_DIRECTORY, migrate
 
-MONEY = next(int(file.name[:3]) for file in SQL_DIRECTORY.glob("*_money.sql"))
+FIRST_UNAPPLIED = 9
+"""Later rows need a cause for each failure, which rows of that time do not have."""
 ROWS = """
 INSERT INTO farmers (
     id, wallet_address, public_key, sealed_seed, key_version, status, request_id, balance, earned_balance
@@ -36,7 +37,7 @@ FROM plant_transactions;
 def test_rows_from_before_the_money_ledger_are_booked(empty_database_url: str, tmp_path: Path) -> None:
     before = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
     for file in before.glob("[0-9]*.sql"):
-        if int(file.name[:3]) >= MONEY:
+        if int(file.name[:3]) >= FIRST_UNAPPLIED:
             file.unlink()
     migrate(empty_database_url, network="local", directory=before)
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
