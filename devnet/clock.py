@@ -22,10 +22,10 @@ class Clock:
         """Whether ledgers close only by `advance`."""
         return self._close_seconds == 0
 
-    async def advance(self, ledgers: int = 1) -> None:
-        """Closes this many ledgers now, halted or not."""
+    async def advance(self, ledgers: int = 1, *, seconds: int | None = None) -> None:
+        """Closes this many ledgers now, halted or not; `seconds` of the ledger's time apart, if said."""
         for _ in range(ledgers):
-            await self._ledger.close_ledger()
+            await self._ledger.close_ledger(seconds=seconds)
 
     async def run(self) -> None:
         """Closes ledgers until cancelled; returns at once in manual mode."""

@@ -126,9 +126,9 @@ class DevnetServer:
     ) -> None:
         await self._stack.aclose()
 
-    async def advance(self, ledgers: int = 1) -> None:
-        """Closes ledgers now."""
-        await self.clock.advance(ledgers)
+    async def advance(self, ledgers: int = 1, *, seconds: int | None = None) -> None:
+        """Closes ledgers now; `seconds` of the ledger's own time apart, if said, as after a halt of the network."""
+        await self.clock.advance(ledgers, seconds=seconds)
 
     async def another_endpoint(self) -> tuple[str, Faults]:
         """One more RPC over the same ledger, until the server stops: its URL, and its own faults and lag."""

@@ -1,42 +1,8 @@
 """With no pooler at all: every stake comes back, every reward is booked to the stroop, whatever is restarted when."""
 
 from kale_chain.rewards import reward
-from kalepool.v1 import farmers_pb2, pool_pb2
 from tests.fixtures.backend import BLOCK_LEDGERS, Pool, StartBackend, World
-
-DEPOSIT = 100 * 10_000_000
-
-
-def request(block: int, request_id: str = "r-1") -> pool_pb2.PlantRequest:
-    """A plant request of every farmer."""
-    return pool_pb2.PlantRequest(request_id=request_id, pooler_id="p-1", block_index=block)
-
-
-async def worked(pool: Pool, block: int, farmers: list[farmers_pb2.Farmer]) -> bool:
-    """Whether the ledger holds a work of every farmer."""
-    pails = await pool.world.farm.pails([(farmer.wallet_address, block) for farmer in farmers])
-    return len(pails) == len(farmers) and all(entry.pail.worked for entry in pails.values())
-
-
-async def to_backstop(pool: Pool) -> None:
-    """Goes on to just before 80 % of the block."""
-    farm = await pool.world.farm.farm()
-    last = await pool.world.rpc.latest_ledger()
-    await pool.advance((farm.block.timestamp + 235 - last.close_time) // 5)
-
-
-async def open_next_block(pool: Pool, block: int, request_id: str) -> None:
-    """Opens the block after `block` by planting in it."""
-    assert await pool.open_block() == block + 1
-    await pool.plant(request(block + 1, request_id))
-
-
-async def balance_adds_up(pool: Pool, farmer_id: str) -> None:
-    """Start + deposits + rewards − open and lost stakes = the ledger's balance."""
-    farmer = await pool.farmer(farmer_id)
-    on_ledger = (await pool.world.farm.balances([farmer.wallet_address]))[farmer.wallet_address]
-    booked = DEPOSIT + farmer.earned_stroops - farmer.open_stake_stroops - farmer.lost_stake_stroops
-    assert booked == on_ledger
+from tests.fixtures.farming import DEPOSIT, balance_adds_up, open_next_block, request, to_backstop, worked
 
 
 async def test_without_any_pooler_every_stake_comes_back_with_its_reward(pool: Pool) -> None:
