@@ -19,7 +19,7 @@ from rich.console import Console
 from devnet.demo.pool import Options, Outcome, Pool
 from devnet.demo.processes import DemoError
 
-LONGEST_PAUSE_SECONDS = 1.5
+LONGEST_PAUSE_SECONDS = 5.0
 BACKEND_SHARE = 0.2
 """A killed backend takes longest to come back: the rest of the kills hit PostgreSQL, one in ten hits both."""
 BOTH_SHARE = 0.1
@@ -79,7 +79,7 @@ def kills(
     number: Annotated[int, typer.Option("--kills", min=1, help="How many.")] = 200,
     seed: Annotated[int, typer.Option(help="What is killed when.")] = 1,
     farmers: Annotated[int, typer.Option(min=1, max=100, help="Farmers in the pool.")] = 5,
-    close_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two ledgers.")] = 0.8,
+    close_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two ledgers.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Farm on the local ledger while PostgreSQL and the backend are killed; exit code 1 if anything was lost.

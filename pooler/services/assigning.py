@@ -13,7 +13,7 @@ from pooler.ports import Backend, Journal, PlantedEvent, PlantFailedEvent, Plant
 
 log = structlog.get_logger(__name__)
 
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Assigning:

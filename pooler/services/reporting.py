@@ -12,7 +12,7 @@ from pooler.ports import Backend, Journal
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Reporting:
