@@ -32,6 +32,7 @@ from backend.services.booking import Booking
 from backend.services.budget import Budget
 from backend.services.bumping import Bumping
 from backend.services.channels import Channels
+from backend.services.checking import BooksCheck
 from backend.services.endpoints import PROBE_SECONDS, EndpointWatch
 from backend.services.extending import Extending
 from backend.services.following import FarmWatch, Following, repeat
@@ -77,6 +78,7 @@ class Backend:
         Raises:
             ConfigError: a setting does not fit.
             LeaseHeldError: another backend works on the database.
+            BooksViolatedError: the books break a rule.
             BackendError: the database, the schema or the key file is not usable.
             ChainError: the RPC is out of reach, or network or farm are not the ones configured.
         """
@@ -116,6 +118,7 @@ class Backend:
         await leasing.start(f"{socket.gethostname()} process {os.getpid()}")
         stack.push_async_callback(leasing.stop)
         parts = Parts(settings, stores, rpc, identity, vault)
+        await parts.books.start()
         after = await parts.following.start()
         stack.push_async_callback(self._cancel_tasks)
         stack.push_async_callback(parts.planting.close)
@@ -182,6 +185,7 @@ class Parts:
         self.endpoints = EndpointWatch(RpcEndpointProbe(rpc))
         self.board = StatusBoard(stores, feed, self.chain, self.extending, self.endpoints)
         self.booking = Booking(stores.money, feed, reader)
+        self.books = BooksCheck(stores.money, self.chain)
         listeners = (self.onboarding.note, self.extending.note)
         self.following = Following(feed, submitting, self.chain.watch, self.booking, listeners)
 
@@ -208,6 +212,7 @@ class Parts:
             ("audit chain", self.seal, None),
             ("endpoints", self.endpoints.act, PROBE_SECONDS),
             ("booking", self.booking.fill, None),
+            ("books", self.books.act, None),
         )
         return [
             ("following", self.following.run(after)),

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from backend.config import Settings
 from backend.db import open_stores
-from backend.errors import BackendError
+from backend.errors import BackendError, BooksViolatedError
+from backend.services.checking import summary
 from backend.vault import FileVault, HeadFile
 from kale_chain.errors import ChainError
 from kale_chain.farm import FarmReader
@@ -22,6 +23,7 @@ async def findings(settings: Settings) -> list[Finding]:
     """Looks at everything the backend needs; nothing is changed anywhere."""
     looks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
         ("database", _database),
+        ("books", _books),
         ("key file", _key_file),
         ("farm", _farm),
         ("master account", _master),
@@ -51,6 +53,26 @@ async def _database(settings: Settings) -> str:
     if quarantines:
         raise BackendError(f"in quarantine, nothing is signed: {quarantines[-1].reason}")
     return f"reachable and migrated, {counts.active_farmers} active farmers, {counts.open_pails} open pails"
+
+
+async def _books(settings: Settings) -> str:
+    stores = await open_stores(
+        settings.database_url.get_secret_value(),
+        max_connections=settings.db_max_connections,
+        owner_allowed=settings.owner_allowed,
+    )
+    try:
+        _, violations = await stores.money.check()
+        cursor = await stores.money.cursor()
+    finally:
+        await stores.close()
+    if violations:
+        raise BooksViolatedError(summary(violations))
+    if cursor.unread_from is not None:
+        raise BackendError(
+            f"ledgers from {cursor.unread_from} on were not read; the books are set right at the next start"
+        )
+    return f"in order, booked up to ledger {cursor.ledger or 'none yet'}"
 
 
 async def _key_file(settings: Settings) -> str:

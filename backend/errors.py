@@ -14,6 +14,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 ├── UnavailableError                 something the backend depends on does not answer; try again
 │   ├── DatabaseUnavailableError
 │   ├── QuarantinedError             nothing is signed until a ledger has closed
+│   ├── BooksViolatedError           the books break a rule: nothing is planted
 │   └── LedgerUnavailableError
 ├── VaultError                       a farmer's key cannot be used
 │   ├── KeyFileError                 the sealing key's file is missing, unreadable or malformed
@@ -167,6 +168,12 @@ class QuarantinedError(UnavailableError):
     """The database was restored to an older point: nothing is signed until what was sent before is known."""
 
     reason = "QUARANTINE"
+
+
+class BooksViolatedError(UnavailableError):
+    """Rows of the money ledger break a rule, or differ from the ledger: nothing is planted until that is understood."""
+
+    reason = "BOOKS_VIOLATED"
 
 
 class LedgerUnavailableError(UnavailableError):

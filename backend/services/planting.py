@@ -58,6 +58,7 @@ class Planting:
             BlockNotDueError: the block is neither open nor about to be.
             FarmPausedError: the farm is paused.
             QuarantinedError: the database was restored, and nothing is signed yet.
+            BooksViolatedError: the books break a rule.
             LedgerUnavailableError: the ledger cannot be read; nothing was planted anew.
             DatabaseUnavailableError: likewise for the database.
         """
@@ -76,7 +77,7 @@ class Planting:
     async def _carry_out(self, request: PlantRequest) -> None:
         if await self._is_repeat(request):
             return  # replayed at once, though another request may be waiting for its block
-        self._gate.check()
+        self._gate.check_plants()
         async with self._planning:
             if await self._is_repeat(request):
                 return

@@ -126,6 +126,7 @@ class StatusBoard:
             self._stellar(),
             self._master(),
             *self._quarantine(),
+            *self._books(),
             *self._lives(),
             *self._voters(),
         )
@@ -140,6 +141,10 @@ class StatusBoard:
     def _quarantine(self) -> Sequence[Component]:
         closed = self._gate.closed
         return () if closed is None else (Component("quarantine", Health.DEGRADED, closed),)
+
+    def _books(self) -> Sequence[Component]:
+        wrong = self._gate.books
+        return () if wrong is None else (Component("books", Health.DOWN, wrong),)
 
     def _lives(self) -> Sequence[Component]:
         risk = self._extending.risk
