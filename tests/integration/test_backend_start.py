@@ -121,6 +121,7 @@ async def test_check_looks_at_everything(settings: Settings) -> None:
     found: list[dict[str, Any]] = json.loads(output)
     assert {one["name"]: one["ok"] for one in found} == {
         "database": True,
+        "books": True,
         "key file": True,
         "farm": True,
         "master account": True,
