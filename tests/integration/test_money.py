@@ -12,6 +12,8 @@ from backend.errors import BooksViolatedError, DatabaseUnavailableError
 from devnet.faults import Action, Fault
 from kalepool.v1 import pool_pb2, status_pb2
 from tests.fixtures.backend import Pool, StartBackend, World
+from tests.fixtures.forwarder import Forwarder
+from tests.fixtures.ledger_client import LedgerClient
 from tests.fixtures.stores import Query
 
 DEPOSIT = 100 * 10_000_000
@@ -95,6 +97,26 @@ async def test_strangers_payment_and_harvest_are_booked_from_the_ledger_alone(po
     now = await pool.farmer(farmer.farmer_id)
     assert now.earned_stroops == now.balance_stroops - DEPOSIT - 7
     assert now.open_stake_stroops == 0
+
+
+async def test_harvest_through_another_contract_is_booked_to_the_stroop(
+    pool: Pool, client: LedgerClient, query: Query
+) -> None:
+    farmers = await pool.onboard(1, stroops=DEPOSIT, blocks=9)
+    address = farmers[0].wallet_address
+    block = await pool.open_block()
+    await pool.plant(request(block))
+    await work(pool, farmers, block)
+    await pool.open_block()
+    await pool.world.plant_as_stranger(block + 1)
+    forwarder = await Forwarder.deploy(client)
+    await forwarder.harvest(address, block)
+    await pool.caught_up()
+    await equal(pool, query)
+    assert await kinds(query) == {"deposit": 1, "stake": 1, "harvest": 1}
+    now = await pool.farmer(farmers[0].farmer_id)
+    assert (now.open_stake_stroops, now.lost_stake_stroops) == (0, 0)
+    assert now.earned_stroops == now.balance_stroops - DEPOSIT > 0
 
 
 async def test_what_happens_while_the_backend_is_down_is_read_once_at_the_next_start(
