@@ -53,7 +53,6 @@ from kale_chain.rpc import StellarRpc
 _log = structlog.get_logger()
 
 GRACE_SECONDS = 2.0
-_FEE_REFRESH_LEDGERS = 10
 _MILLISECONDS = 1000
 
 
@@ -171,7 +170,7 @@ class Parts:
         submitting = Submitting(stores.attempts, RpcSender(rpc), RpcWitnesses(rpc, identity))
         caps = FeeCaps(settings.fee_cap_stroops, settings.fee_cap_per_hour_stroops)
         budget = Budget(stores.attempts, reader, factory, caps)
-        self.chain = ChainAccess(reader, factory, submitting, FarmWatch(reader), budget)
+        self.chain = ChainAccess(reader, factory, submitting, FarmWatch(reader, factory.follow), budget)
         self.bumping = Bumping(stores.attempts, self.chain)
         self.channels = Channels(stores.attempts, self.chain)
         self.planting = Planting(stores, self.chain)
@@ -217,7 +216,7 @@ class Parts:
         return [
             ("following", self.following.run(after)),
             ("status", self.board.run()),
-            ("fees", repeat("fees", watch, self.chain.factory.refresh, ledgers=_FEE_REFRESH_LEDGERS)),
+            ("fees", repeat("fees", watch, self.chain.factory.refresh)),
             *((name, repeat(name, watch, act, seconds=seconds)) for name, act, seconds in duties),
         ]
 

@@ -102,8 +102,8 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     http_port: Port = 8000
     harvest_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     harvest_channels: Annotated[int, Field(ge=1, le=1000)] = 100
-    fee_cap_stroops: Annotated[int, Field(ge=1_000_000, le=1_000_000_000)] = 20_000_000
-    fee_cap_per_hour_stroops: Annotated[int, Field(ge=10_000_000, le=1_000_000_000_000)] = 1_000_000_000
+    fee_cap_stroops: Annotated[int, Field(ge=1_000_000, le=1_000_000_000)] = 50_000_000
+    fee_cap_per_hour_stroops: Annotated[int, Field(ge=10_000_000, le=1_000_000_000_000)] = 2_000_000_000
     head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
 

@@ -1,17 +1,19 @@
 """Routes under `/devnet/` by which tests take hold of the ledger. No network has them."""
 
+import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
+from stellar_sdk import Keypair, TransactionBuilder, scval, xdr
 
 from devnet.clock import Clock
 from devnet.engine_client import EngineClient
 from devnet.farm_reader import block_key, pail_key
 from devnet.faults import Fault, Faults
 from devnet.ledger import LocalLedger
-from devnet.scenario import Scenario
+from devnet.scenario import FARM_WASM, Scenario
 
 Body = Mapping[str, Any]
 MAX_ADVANCE = 10_000
@@ -35,6 +37,8 @@ class Control:
             "faults": self._add_fault,
             "faults/clear": self._clear_faults,
             "farm": self._farm,
+            "farm/upgrade": self._upgrade,
+            "farm/remove_block": self._remove_block,
             "expire": self._expire,
             "fees": self._fees,
             "queue/drop": self._drop_queue,
@@ -80,6 +84,19 @@ class Control:
         """`{"paused": true}`: the homesteader pauses the farm (false: unpauses it) in the next ledger."""
         await self._ledger.call(_administer, self._scenario, "pause" if body["paused"] else "unpause")
 
+    async def _upgrade(self, _body: Body) -> None:
+        """Uploads code that does the same and has another hash, closes a ledger, and has the farm upgraded to it."""
+        code = _renamed(FARM_WASM.read_bytes(), self._ledger.history.latest.sequence)
+        await self._ledger.call(_upload, self._scenario, code)
+        await self._clock.advance(1)
+        digest = scval.to_bytes(hashlib.sha256(code).digest())
+        await self._ledger.call(_administer, self._scenario, "upgrade", [digest])
+
+    async def _remove_block(self, body: Body) -> None:
+        """`{"block_index": n}`: the homesteader removes Block(n) in the next ledger."""
+        index = scval.to_uint32(int(body["block_index"]))
+        await self._ledger.call(_administer, self._scenario, "remove_block", [index])
+
     async def _expire(self, body: Body) -> None:
         """Ends an entry's life now: `{"key": base64}`, `{"block_index": n}` or `{"farmer": G…, "block_index": n}`."""
         key = body.get("key")
@@ -106,9 +123,25 @@ def _object(data: bytes) -> Body:
     return body
 
 
-def _administer(client: EngineClient, scenario: Scenario, function: str) -> None:
+def _administer(client: EngineClient, scenario: Scenario, function: str, arguments: Sequence[xdr.SCVal] = ()) -> None:
     homesteader = scenario.homesteader
-    builder = client.builder(homesteader).append_invoke_contract_function_op(scenario.farm_id, function, [])
-    submission = client.send(client.prepare(builder.build()), homesteader)
+    builder = client.builder(homesteader)
+    builder.append_invoke_contract_function_op(scenario.farm_id, function, list(arguments))
+    _send(client, builder, homesteader, function)
+
+
+def _upload(client: EngineClient, scenario: Scenario, code: bytes) -> None:
+    builder = client.builder(scenario.homesteader).append_upload_contract_wasm_op(code)
+    _send(client, builder, scenario.homesteader, "upload")
+
+
+def _send(client: EngineClient, builder: TransactionBuilder, signer: Keypair, what: str) -> None:
+    submission = client.send(client.prepare(builder.build()), signer)
     if submission.status != "PENDING":
-        raise ValueError(f"{function} was refused: {submission.status}")
+        raise ValueError(f"{what} was refused: {submission.status}")
+
+
+def _renamed(code: bytes, number: int) -> bytes:
+    """The same WebAssembly module with a custom section at its end, which changes nothing but its hash."""
+    content = b"\x09" + b"kale_copy" + number.to_bytes(4, "big")
+    return code + b"\x00" + bytes([len(content)]) + content

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from kale_chain.errors import FarmMissingError
-from kale_chain.model import Account, Block, BlockEntry, Farm, FarmIdentity, PailEntry
+from kale_chain.model import Account, Block, BlockEntry, Farm, FarmIdentity, PailEntry, is_extension_due
 from kale_chain.rpc import Entries, StellarRpc
 from kale_chain.tx import Bounds, FarmCalls, Signer
 from kale_chain.xdr import keys
@@ -109,7 +109,7 @@ class FarmReader:
         Which call is first nobody knows beforehand, so each must carry it (`FarmCalls.fee_floor`); the others get it
         back. The rent is taken from the simulation of a plant by nobody.
         """
-        if not farm.extension_due:
+        if not farm.extension_due and not await self._code_due(farm):
             return 0
         probe = FarmCalls(self._identity).plant(
             farmer=Signer.generate().address,
@@ -121,6 +121,12 @@ class FarmReader:
         used = (await self._rpc.simulate(probe.envelope)).resources
         return used.with_margin(_FEE_MARGIN_PERCENT).resource_fee if used else EXTENSION_FEE_STROOPS
 
+    async def _code_due(self, farm: Farm) -> bool:
+        """Whether the code's own life is due to be extended: new code's is, whatever the instance's."""
+        key = keys.code(farm.wasm_hash or self._identity.wasm_hash).to_xdr()
+        entry = (await self._rpc.entries([key])).get(key)
+        return entry is not None and is_extension_due(entry.live_until or 0, farm.ledger)
+
     async def _existing(self, by_key: Mapping[str, object]) -> Entries:
         return await self._rpc.entries(list(by_key)) if by_key else Entries(0, {})
 
@@ -129,5 +135,6 @@ class FarmReader:
         if entry is None:
             advice = "its instance has been archived; restore it (RestoreFootprint) before farming on"
             raise FarmMissingError(self._identity.farm_id, advice)
-        index, block, paused = farm_state(read_instance(entry.data_xdr).storage)
-        return Farm(index, block, paused, entries.ledger, entry.live_until or 0)
+        instance = read_instance(entry.data_xdr)
+        index, block, paused = farm_state(instance.storage)
+        return Farm(index, block, paused, entries.ledger, entry.live_until or 0, instance.wasm_hash)

@@ -139,6 +139,11 @@ class BlockEntry:
     live_until: int
 
 
+def is_extension_due(live_until: int, ledger: int) -> bool:
+    """Whether a call now, or within a block, extends the life of an entry, instance or code, that ends so."""
+    return live_until - ledger < LONGEST_LIFE_LEDGERS - WEEK_LEDGERS + _DUE_SOON_LEDGERS
+
+
 @dataclass(frozen=True, slots=True)
 class Farm:
     """The farm's instance as one answer of the RPC showed it.
@@ -149,6 +154,7 @@ class Farm:
         paused: Whether plants are refused. Work and harvest go on.
         ledger: Latest closed ledger when the instance was read.
         live_until: Last ledger the instance lives in unless it is extended.
+        wasm_hash: SHA-256 of its present code, 32 bytes, which an upgrade changes; None if that was not read.
     """
 
     index: int
@@ -156,6 +162,7 @@ class Farm:
     paused: bool
     ledger: int
     live_until: int
+    wasm_hash: bytes | None = None
 
     def planted_index(self, close_time: int, *, block_exists: bool) -> int:
         """The index of the block that a plant falls into, in a ledger that closes at `close_time` (seconds).
@@ -174,7 +181,7 @@ class Farm:
     @property
     def extension_due(self) -> bool:
         """Whether a call now, or within a block, extends the farm's life and so pays a week's rent more than usual."""
-        return self.live_until - self.ledger < LONGEST_LIFE_LEDGERS - WEEK_LEDGERS + _DUE_SOON_LEDGERS
+        return is_extension_due(self.live_until, self.ledger)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,9 @@ GRANT INSERT (
 ) ON attempts TO kale_application;
 GRANT UPDATE (status, result_code, result_ledger, result_hash, fee_charged, ended_at) ON attempts TO kale_application;
 
-GRANT INSERT ON attempt_bumps TO kale_application;
+GRANT INSERT (
+    hash, attempt_hash, number, envelope, max_fee, created_ledger, fence
+) ON attempt_bumps TO kale_application;
 
 GRANT UPDATE (fence, epoch, holder, taken_at, system_identifier, timeline) ON lease TO kale_application;
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
+
 from backend.chain.faults import ledger_faults
 from backend.domain.farmer import FarmerKey
 from backend.ports.chain import SignedTransaction
 from backend.ports.vault import Vault
-from kale_chain.farm import FarmReader
-from kale_chain.model import FarmIdentity, Resources
+from kale_chain.farm import EXTENSION_FEE_STROOPS, FarmReader
+from kale_chain.model import Farm, FarmIdentity, Resources
 from kale_chain.rpc import StellarRpc
 from kale_chain.tx import (
     EXTENSION,
@@ -27,10 +29,14 @@ from kale_chain.tx import (
     fee_bump,
 )
 
+_log = structlog.get_logger()
+
 CHANNEL_STROOPS = 10_000_000
 """XLM each channel account is created with: its reserve; fees are the master account's."""
 MAX_INCLUSION_FEE = 100_000
 """Most stroops an operation is allowed to offer for being included: 0.01 XLM, 1,000 times the least."""
+_REFRESH_EVERY = 10
+"""Of so many calls of refresh one reads fees."""
 _CHANNEL_LABEL = "backend channel"
 _MARGIN_PERCENT = 100
 _BUMP_FACTOR = 10
@@ -56,6 +62,7 @@ class KaleTransactionFactory:
         self._rpc = rpc
         self._reader = FarmReader(rpc, identity)
         self._fee = MIN_FEE
+        self._refreshes = 0
         self._passphrase = identity.passphrase
         derived = [master.derive(_CHANNEL_LABEL, number) for number in range(channels)]
         self._channels = {signer.address: signer for signer in derived}
@@ -70,8 +77,19 @@ class KaleTransactionFactory:
         """See TransactionFactory."""
         return tuple(self._channels)
 
+    def follow(self, farm: Farm) -> None:
+        """See TransactionFactory."""
+        if self._farm.follow(farm):
+            _log.warning("the farm was upgraded", wasm_hash=farm.wasm_hash.hex() if farm.wasm_hash else None)
+            # New code has a short life, which its first call extends; what that costs is read at the next refresh.
+            self._farm.fee_floor = EXTENSION_FEE_STROOPS
+
     async def refresh(self) -> None:
         """See TransactionFactory. The fee nine in ten recent contract calls offered at most, within bounds."""
+        self._refreshes += 1
+        # Rent that is due is owed by one call only: it is looked at again at once.
+        if self._refreshes % _REFRESH_EVERY != 1 and not self._farm.fee_floor:
+            return
         with ledger_faults():
             stats = await self._rpc.fee_stats()
             self._farm.fee_floor = await self._reader.fee_floor(await self._reader.farm())

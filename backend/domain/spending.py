@@ -53,6 +53,7 @@ class Allowance:
         open_pails: Pails whose harvests are paid for before any plant.
         this_hour: What the cap on the hour leaves.
         available: What the master account holds above its reserve on the ledger and above what open attempts may cost.
+        carried: Whether one transaction above the cap was granted.
     """
 
     caps: FeeCaps
@@ -60,6 +61,7 @@ class Allowance:
     open_pails: int
     this_hour: int
     available: int
+    carried: bool = False
 
     @classmethod
     def of(cls, caps: FeeCaps, spending: Spending, spendable: int) -> Self:
@@ -90,6 +92,18 @@ class Allowance:
         if more > min(self.caps.per_transaction, self.this_hour):
             return False
         self._take(more)
+        return True
+
+    def grants_rescue(self, max_fee: int) -> bool:
+        """The same for what brings a stake home; one of them may exceed the cap of a transaction, not of the hour.
+
+        When the farm's life is to be extended its next call pays the rent, far more than a call; whoever carries it
+        frees the others from it.
+        """
+        if max_fee <= self.caps.per_transaction or self.carried or max_fee > self.this_hour:
+            return self.grants(max_fee)
+        self.carried = True
+        self._take(max_fee)
         return True
 
     def _take(self, stroops: int) -> None:

@@ -11,7 +11,7 @@ from backend.domain.farmer import FarmerKey
 from backend.domain.money import AccountChange
 from backend.domain.plant import FarmView
 from backend.domain.result import TransactionResult
-from kale_chain.model import Account, Block, BlockEntry, Ledger, PailEntry
+from kale_chain.model import Account, Block, BlockEntry, Farm, Ledger, PailEntry
 
 PailKey = tuple[str, int]
 """A farmer's address and a block index."""
@@ -264,5 +264,8 @@ class TransactionFactory(Protocol):
         None where that would cost more than `limit` stroops.
         """
 
+    def follow(self, farm: Farm) -> None:
+        """Builds calls for this farm's code from now on; an upgrade changes it."""
+
     async def refresh(self) -> None:
-        """Reads what fees are needed at present, for transactions built from now on."""
+        """Reads what fees are needed at present, for transactions built from now on; to be called at every ledger."""

@@ -59,7 +59,7 @@ class Backstop:
                 self._work(plant, channel, ids, block.entropy, view.ledger.sequence)
                 for plant, channel in zip(unworked, channels, strict=False)
             ]
-            works = [work for work in built if allowance.grants(work.attempt.max_fee)]
+            works = [work for work in built if allowance.grants_rescue(work.attempt.max_fee)]
             if len(works) < len(built):
                 _log.error("a fee cap keeps pails from being worked", waiting=len(built) - len(works))
             if not works:

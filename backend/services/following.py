@@ -14,7 +14,7 @@ from backend.ports.chain import ChainReader, ClosedLedgers, LedgerFeed
 from backend.services.booking import Booking
 from backend.services.pulse import Pulse
 from backend.services.submitting import Ended, Submitting
-from kale_chain.model import Ledger
+from kale_chain.model import Farm, Ledger
 
 _log = structlog.get_logger()
 
@@ -22,10 +22,14 @@ _USUAL_LEDGER_SECONDS = 5
 
 
 class FarmWatch:
-    """What is known of the farm now. `closed` beats at every closed ledger, after its transactions were settled."""
+    """What is known of the farm now. `closed` beats at every closed ledger, after its transactions were settled.
 
-    def __init__(self, reader: ChainReader) -> None:
+    `follow` is told of every sight of the farm before anything is built from it.
+    """
+
+    def __init__(self, reader: ChainReader, follow: Callable[[Farm], None]) -> None:
         self._reader = reader
+        self._follow = follow
         self.closed = Pulse()
         self.fault: str | None = "the ledger has not been read yet"
         self.ledger_seconds = _USUAL_LEDGER_SECONDS
@@ -64,6 +68,7 @@ class FarmWatch:
         except LedgerUnavailableError as error:
             self.fault = str(error)
             return
+        self._follow(self._view.farm)
         self.fault = None
 
 

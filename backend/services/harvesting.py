@@ -82,7 +82,7 @@ class Harvesting:
                 self._attempt(pail, channel, view.ledger.sequence)
                 for pail, channel in zip(pails, channels, strict=False)
             ]
-            attempts = [attempt for attempt in built if allowance.grants(attempt.max_fee)]
+            attempts = [attempt for attempt in built if allowance.grants_rescue(attempt.max_fee)]
             if len(attempts) < len(built):
                 _log.error("a fee cap keeps pails from being harvested", waiting=len(built) - len(attempts))
             if not attempts:

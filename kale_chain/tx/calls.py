@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from stellar_sdk import ExtendFootprintTTL, InvokeHostFunction, scval
 from stellar_sdk import xdr as stellar_xdr
 
-from kale_chain.model import MAX_EXTENDED, FarmIdentity, Resources
+from kale_chain.model import MAX_EXTENDED, Farm, FarmIdentity, Resources
 from kale_chain.tx.envelope import MIN_FEE, Bounds, Transaction, build
 from kale_chain.xdr import keys
 from kale_chain.xdr.keys import LedgerKey
@@ -71,7 +71,16 @@ class FarmCalls:
         self._identity = identity
         self._instance = keys.instance(identity.farm_id)
         self._token = keys.instance(identity.token_id)
+        self._wasm_hash = identity.wasm_hash
         self._code = keys.code(identity.wasm_hash)
+
+    def follow(self, farm: Farm) -> bool:
+        """Builds calls for the farm's present code from now on; True if an upgrade has replaced it."""
+        if farm.wasm_hash in (None, self._wasm_hash):
+            return False
+        self._wasm_hash = farm.wasm_hash
+        self._code = keys.code(farm.wasm_hash)
+        return True
 
     def plant(
         self,

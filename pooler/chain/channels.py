@@ -59,7 +59,9 @@ class FarmWorkChannels:
         stats = await self._rpc.fee_stats()
         self._inclusion_fee = min(max(stats.soroban_inclusion_p90, MIN_FEE), MAX_INCLUSION_FEE)
         with readable(self._rpc.endpoint):
-            self._calls.fee_floor = await self._reader.fee_floor(await self._reader.farm())
+            farm = await self._reader.farm()
+            self._calls.follow(farm)
+            self._calls.fee_floor = await self._reader.fee_floor(farm)
 
     def build(self, order: WorkOrder) -> Attempt:
         """A signed work transaction, never valid in the plant's own ledger."""

@@ -5,7 +5,7 @@ import pytest
 from stellar_sdk import Keypair, xdr
 from stellar_sdk.soroban_rpc import SendTransactionStatus
 
-from devnet.engine_client import account_key, trustline_key
+from devnet.engine_client import account_key, instance_key, trustline_key
 from devnet.farm_reader import pail_key
 from tests.fixtures.ledger_client import LedgerClient
 
@@ -149,3 +149,15 @@ async def test_dropped_queue_is_forgotten(client: LedgerClient) -> None:
     await fault(client, "queue/drop")
     await client.devnet.advance()
     assert (await client.rpc.get_transaction(sent.hash)).status.value == "NOT_FOUND"
+
+
+async def test_owner_upgrades_the_code_and_removes_blocks(client: LedgerClient) -> None:
+    key = instance_key(client.scenario.farm_id)
+    before = (await client.rpc.get_ledger_entries([key])).entries
+    assert await fault(client, "farm/upgrade") == 200
+    await client.devnet.advance()
+    after = (await client.rpc.get_ledger_entries([key])).entries
+    assert before
+    assert after
+    assert before[0].xdr != after[0].xdr
+    assert await fault(client, "farm/remove_block", block_index=99) == 400  # there is no such block

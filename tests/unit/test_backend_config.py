@@ -46,7 +46,7 @@ def test_defaults_are_the_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.port, settings.http_port, settings.bind_address) == (3000, 8000, "127.0.0.1")
     assert (settings.db_max_connections, settings.harvest_interval_seconds, settings.log_level) == (20, 30, "info")
     assert settings.harvest_channels == 100
-    assert (settings.fee_cap_stroops, settings.fee_cap_per_hour_stroops) == (20_000_000, 1_000_000_000)
+    assert (settings.fee_cap_stroops, settings.fee_cap_per_hour_stroops) == (50_000_000, 2_000_000_000)
     assert settings.stellar_network == "testnet"
     assert settings.stellar_network_passphrase == "Test SDF Network ; September 2015"
     assert settings.master().address == MASTER.address

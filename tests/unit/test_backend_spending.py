@@ -71,6 +71,15 @@ def test_harvest_goes_where_a_plant_may_not() -> None:
     assert left.grants(500)
 
 
+def test_one_rescue_alone_may_carry_the_farms_rent() -> None:
+    left = allowance()
+    assert not left.grants(5000)
+    assert left.grants_rescue(5000)
+    assert not left.grants_rescue(5000)
+    assert left.grants_rescue(900)
+    assert not allowance(charged=96_000).grants_rescue(5000)
+
+
 def test_harvest_fee_is_assumed_until_it_was_measured() -> None:
     assert Spending(0, 0, 1, None).measured_harvest_fee == UNMEASURED_HARVEST_FEE
     assert Spending(0, 0, 1, 7).measured_harvest_fee == 7

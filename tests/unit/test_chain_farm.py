@@ -1,6 +1,6 @@
 """The rent a call must be ready to pay, where the RPC's simulation tells it or cannot."""
 
-from kale_chain.answers import Simulation
+from kale_chain.answers import Entries, Entry, Simulation
 from kale_chain.farm import EXTENSION_FEE_STROOPS, FarmReader
 from kale_chain.model import Block, Farm, FarmIdentity, Resources
 from kale_chain.tx import PLANT_WITHOUT_STAKE, Bounds, FarmCalls, Signer, Transaction
@@ -13,11 +13,15 @@ DUE = Farm(5, Block.unseen(0), paused=False, ledger=100, live_until=200)
 
 
 class FakeRpc:
-    """An RPC that simulates everything the same way."""
+    """An RPC that simulates everything the same way, and whose farm's code lives until a ledger."""
 
-    def __init__(self, resources: Resources | None) -> None:
+    def __init__(self, resources: Resources | None, *, code_until: int = 3_110_400) -> None:
         self.simulated: list[str] = []
         self._resources = resources
+        self._code_until = code_until
+
+    async def entries(self, wanted: list[str]) -> Entries:
+        return Entries(100, {key: Entry("", 1, self._code_until) for key in wanted})
 
     async def simulate(self, envelope: str) -> Simulation:
         self.simulated.append(envelope)
@@ -45,6 +49,12 @@ async def test_a_farm_extended_lately_asks_for_nothing() -> None:
     extended = Farm(5, Block.unseen(0), paused=False, ledger=100, live_until=3_110_400)
     assert await reader(rpc).fee_floor(extended) == 0
     assert rpc.simulated == []
+
+
+async def test_new_code_asks_for_rent_though_the_instance_lives_long() -> None:
+    rpc = FakeRpc(Resources(1, 2, 3, resource_fee=1_000), code_until=120_000)
+    extended = Farm(5, Block.unseen(0), paused=False, ledger=100, live_until=3_110_400, wasm_hash=b"\5" * 32)
+    assert await reader(rpc).fee_floor(extended) == 1_250
 
 
 def test_the_floor_raises_what_a_call_may_cost_and_never_lowers_it() -> None:
