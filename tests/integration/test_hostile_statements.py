@@ -79,6 +79,7 @@ def test_statement_against_a_rule_is_refused_by_that_rule(
 def test_honest_statement_passes(application: psycopg.Connection, statement: str) -> None:
     cursor = application.execute(statement.encode())
     assert cursor.rowcount > 0
+    application.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def test_role_owns_nothing_and_may_little(application: psycopg.Connection) -> None:
