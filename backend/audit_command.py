@@ -19,6 +19,7 @@ from backend.db.trail import TrailLine, block_trail
 from backend.domain.audit import ChainHead, Verification, verify
 from backend.errors import HeadFileError
 from backend.failing import EXIT_FAULT, expected_errors
+from kale_common import logs
 from kale_common.command import ENV_FILE, EnvFile, Json, existing
 
 app = typer.Typer(help="The audit trail: verify that nobody changed it, and show a block.", no_args_is_help=True)
@@ -95,6 +96,7 @@ async def _shown(env_file: Path, block: int) -> list[TrailLine]:
 async def opened_database(env_file: Path) -> AsyncIterator[Database]:
     """The database of the settings, migrated and checked."""
     settings = load_database_settings(existing(env_file))
+    logs.configure(settings.log_level, settings.secrets())
     database = Database(settings.database_url.get_secret_value(), max_connections=_CONNECTIONS)
     try:
         await database.check(owner_allowed=True)
