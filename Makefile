@@ -24,10 +24,10 @@ SEED ?= 1
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup build demo test check sim deep kill bench wheel proto lock format clean
+.PHONY: help setup build demo test check sim deep kill bench bench-reliability wheel proto lock format clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(UV):
 	$(PYTHON) -m venv $(CACHE)/uv-$(UV_VERSION)
@@ -80,6 +80,10 @@ kill: build ## Kill PostgreSQL and the backend while they farm: KILLS=200 SEED=1
 
 bench: build ## Measure the nonce search against other implementations: BENCH_ARGS="--svg FILE"
 	PYTHONPATH=. $(PY) benches/hash_rate.py $(BENCH_ARGS)
+
+bench-reliability: build ## Measure 10,000 lives on PostgreSQL, and 500 farmers planted at once
+	PYTHONPATH=. $(PY) benches/book_lives.py
+	PYTHONPATH=. $(PY) benches/plant_farmers.py
 
 wheel: setup ## Build the wheel into dist/
 	rm -rf dist

@@ -1,11 +1,10 @@
 """How fast all farmers of a pool are planted: ledgers and seconds from a block's opening to the last plant.
 
-    python benches/plant_farmers.py [FARMERS] [CLOSE_SECONDS]
-
 Runs the local ledger and the backend as processes of their own, onboards the farmers, plants in two blocks, and
-prints one line for the second.
+reports on the second: when all were prepared, stored and sent, and which ledgers applied them.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -107,32 +106,41 @@ async def due(channel: grpc.aio.Channel) -> int:
 
 def main() -> None:
     """Runs the bench."""
-    given = dict(enumerate(sys.argv))
-    farmers, close_seconds = int(given.get(1, "50")), given.get(2, "0.5")
-    scenario = Scenario(DEFAULT_PASSPHRASE)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--farmers", type=int, default=500, help="farmers planted at once (default: 500)")
+    parser.add_argument("--close-seconds", default="5", help="seconds between two ledgers (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        database = stack.enter_context(EmbeddedPostgres())
-        migrate(database.url, network="local")
-        create_key_file(folder / "seal.key")
-        path = {"PYTHONPATH": str(ROOT)}
-        arguments = ("devnet", "--port", "0", "--close-seconds", close_seconds, "--json")
-        ledger = process(stack, *arguments, environment=path, log=folder / "devnet.log")
-        settings = {
-            "DATABASE_URL": database.url,
-            "STELLAR_NETWORK": "local",
-            "STELLAR_RPC_URL": str(ledger["rpc_url"]),
-            "STELLAR_NETWORK_PASSPHRASE": scenario.passphrase,
-            "KALE_CONTRACT_ID": scenario.farm_id,
-            "MASTER_WALLET_ADDRESS": scenario.master.public_key,
-            "MASTER_WALLET_SECRET": scenario.master.secret,
-            "KEY_FILE": str(folder / "seal.key"),
-            "PORT": "0",
-            "HTTP_PORT": "0",
-            "LEDGER_POLL_MS": "50",
-        }
-        backend = process(stack, "backend", "run", environment=path | settings, log=folder / "backend.log")
-        print(json.dumps(asyncio.run(measure(int(str(backend["grpc_port"])), farmers))))
+        figures = asyncio.run(measure(pool(stack, options.close_seconds), options.farmers))
+    print(json.dumps(figures) if options.json else "\n".join(f"{name:<32}{value}" for name, value in figures.items()))
+
+
+def pool(stack: ExitStack, close_seconds: str) -> int:
+    """Starts ledger, database and backend; the backend's gRPC port."""
+    scenario = Scenario(DEFAULT_PASSPHRASE)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    database = stack.enter_context(EmbeddedPostgres())
+    migrate(database.url, network="local", application_url=database.application_url)
+    create_key_file(folder / "seal.key")
+    path = {"PYTHONPATH": str(ROOT)}
+    arguments = ("devnet", "--port", "0", "--close-seconds", close_seconds, "--json")
+    ledger = process(stack, *arguments, environment=path, log=folder / "devnet.log")
+    settings = {
+        "DATABASE_URL": database.application_url,
+        "STELLAR_NETWORK": "local",
+        "STELLAR_RPC_URL": str(ledger["rpc_url"]),
+        "STELLAR_NETWORK_PASSPHRASE": scenario.passphrase,
+        "KALE_CONTRACT_ID": scenario.farm_id,
+        "MASTER_WALLET_ADDRESS": scenario.master.public_key,
+        "MASTER_WALLET_SECRET": scenario.master.secret,
+        "KEY_FILE": str(folder / "seal.key"),
+        "PORT": "0",
+        "HTTP_PORT": "0",
+        "LEDGER_POLL_MS": "50",
+    }
+    backend = process(stack, "backend", "run", environment=path | settings, log=folder / "backend.log")
+    return int(str(backend["grpc_port"]))
 
 
 if __name__ == "__main__":
