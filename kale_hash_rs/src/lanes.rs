@@ -28,7 +28,7 @@ pub trait Lanes<const N: usize>: Copy {
     fn xor_word(self, word: u64) -> Self;
 
     /// Whether the CPU does an exclusive or of three words in one instruction, so that theta's terms need not be
-    /// summed before they are added to the lanes.
+    /// summed before they are added to the lanes. Such a CPU has a register for every lane, too.
     const THREE_WAY: bool;
 
     /// Bitwise exclusive or of three.
@@ -98,52 +98,94 @@ fn theta_terms<const N: usize, T: Lanes<N>>(a: &States<T>) -> [Term<T>; 5] {
     [Term::new(c4, c1), Term::new(c0, c2), Term::new(c1, c3), Term::new(c2, c4), Term::new(c3, c0)]
 }
 
+/// One row (five lanes of equal y) after theta, rho and pi.
+#[inline(always)]
+fn row<const N: usize, T: Lanes<N>>(a: &States<T>, [d0, d1, d2, d3, d4]: [Term<T>; 5], y: usize) -> [T; 5] {
+    match y {
+        0 => [
+            d0.add(a[0]),
+            rotate!(d1.add(a[6]), 44),
+            rotate!(d2.add(a[12]), 43),
+            rotate!(d3.add(a[18]), 21),
+            rotate!(d4.add(a[24]), 14),
+        ],
+        1 => [
+            rotate!(d3.add(a[3]), 28),
+            rotate!(d4.add(a[9]), 20),
+            rotate!(d0.add(a[10]), 3),
+            rotate!(d1.add(a[16]), 45),
+            rotate!(d2.add(a[22]), 61),
+        ],
+        2 => [
+            rotate!(d1.add(a[1]), 1),
+            rotate!(d2.add(a[7]), 6),
+            rotate!(d3.add(a[13]), 25),
+            rotate!(d4.add(a[19]), 8),
+            rotate!(d0.add(a[20]), 18),
+        ],
+        3 => [
+            rotate!(d4.add(a[4]), 27),
+            rotate!(d0.add(a[5]), 36),
+            rotate!(d1.add(a[11]), 10),
+            rotate!(d2.add(a[17]), 15),
+            rotate!(d3.add(a[23]), 56),
+        ],
+        _ => [
+            rotate!(d2.add(a[2]), 62),
+            rotate!(d3.add(a[8]), 55),
+            rotate!(d4.add(a[14]), 39),
+            rotate!(d0.add(a[15]), 41),
+            rotate!(d1.add(a[21]), 2),
+        ],
+    }
+}
+
 /// Theta, rho and pi: the linear half of a round.
 #[inline(always)]
 pub fn theta_rho_pi<const N: usize, T: Lanes<N>>(a: &States<T>) -> States<T> {
-    let [d0, d1, d2, d3, d4] = theta_terms(a);
-    [
-        d0.add(a[0]),
-        rotate!(d1.add(a[6]), 44),
-        rotate!(d2.add(a[12]), 43),
-        rotate!(d3.add(a[18]), 21),
-        rotate!(d4.add(a[24]), 14),
-        rotate!(d3.add(a[3]), 28),
-        rotate!(d4.add(a[9]), 20),
-        rotate!(d0.add(a[10]), 3),
-        rotate!(d1.add(a[16]), 45),
-        rotate!(d2.add(a[22]), 61),
-        rotate!(d1.add(a[1]), 1),
-        rotate!(d2.add(a[7]), 6),
-        rotate!(d3.add(a[13]), 25),
-        rotate!(d4.add(a[19]), 8),
-        rotate!(d0.add(a[20]), 18),
-        rotate!(d4.add(a[4]), 27),
-        rotate!(d0.add(a[5]), 36),
-        rotate!(d1.add(a[11]), 10),
-        rotate!(d2.add(a[17]), 15),
-        rotate!(d3.add(a[23]), 56),
-        rotate!(d2.add(a[2]), 62),
-        rotate!(d3.add(a[8]), 55),
-        rotate!(d4.add(a[14]), 39),
-        rotate!(d0.add(a[15]), 41),
-        rotate!(d1.add(a[21]), 2),
-    ]
+    let d = theta_terms(a);
+    state([row(a, d, 0), row(a, d, 1), row(a, d, 2), row(a, d, 3), row(a, d, 4)])
+}
+
+/// The state of these rows.
+#[inline(always)]
+fn state<T>(rows: [[T; 5]; 5]) -> States<T> {
+    let [[a0, a1, a2, a3, a4], [a5, a6, a7, a8, a9], [a10, a11, a12, a13, a14], rest @ ..] = rows;
+    let [[a15, a16, a17, a18, a19], [a20, a21, a22, a23, a24]] = rest;
+    [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24]
+}
+
+/// Chi of one row.
+#[inline(always)]
+fn chi<const N: usize, T: Lanes<N>>([b0, b1, b2, b3, b4]: [T; 5]) -> [T; 5] {
+    [b0.chi(b1, b2), b1.chi(b2, b3), b2.chi(b3, b4), b3.chi(b4, b0), b4.chi(b0, b1)]
 }
 
 /// Chi and iota: the other half of round number `round`.
 #[inline(always)]
 pub fn chi_iota<const N: usize, T: Lanes<N>>(b: &States<T>, round: usize) -> States<T> {
     let mut a = *b;
-    for y in [0, 5, 10, 15, 20] {
-        a[y] = b[y].chi(b[y + 1], b[y + 2]);
-        a[y + 1] = b[y + 1].chi(b[y + 2], b[y + 3]);
-        a[y + 2] = b[y + 2].chi(b[y + 3], b[y + 4]);
-        a[y + 3] = b[y + 3].chi(b[y + 4], b[y]);
-        a[y + 4] = b[y + 4].chi(b[y], b[y + 1]);
+    for (a, b) in a.as_chunks_mut::<5>().0.iter_mut().zip(b.as_chunks::<5>().0) {
+        *a = chi(*b);
     }
     a[0] = a[0].xor_word(ROUND_CONSTANTS[round]);
     a
+}
+
+/// Round number `round`.
+///
+/// With 16 registers for 25 lanes it goes row by row: compilers keep much of that order, and a row that is done with
+/// chi leaves nothing but its five lanes behind. With 32 registers the same order is a loss.
+#[inline(always)]
+fn whole_round<const N: usize, T: Lanes<N>>(a: &States<T>, round: usize) -> States<T> {
+    if T::THREE_WAY {
+        return chi_iota(&theta_rho_pi(a), round);
+    }
+    let d = theta_terms(a);
+    let rows = [chi(row(a, d, 0)), chi(row(a, d, 1)), chi(row(a, d, 2)), chi(row(a, d, 3)), chi(row(a, d, 4))];
+    let mut next = state(rows);
+    next[0] = next[0].xor_word(ROUND_CONSTANTS[round]);
+    next
 }
 
 /// The rounds from number `first` to 22, two in each turn of the loop: the fastest shape that compilers were seen to make.
@@ -151,12 +193,12 @@ pub fn chi_iota<const N: usize, T: Lanes<N>>(b: &States<T>, round: usize) -> Sta
 pub fn middle_rounds<const N: usize, T: Lanes<N>>(mut a: States<T>, first: usize) -> States<T> {
     let mut round = first;
     if (23 - round) % 2 == 1 {
-        a = chi_iota(&theta_rho_pi(&a), round);
+        a = whole_round(&a, round);
         round += 1;
     }
     while round < 23 {
-        a = chi_iota(&theta_rho_pi(&a), round);
-        a = chi_iota(&theta_rho_pi(&a), round + 1);
+        a = whole_round(&a, round);
+        a = whole_round(&a, round + 1);
         round += 2;
     }
     a
