@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from backend.domain.plant import FarmView
 from backend.errors import DatabaseUnavailableError, LedgerUnavailableError
-from backend.ports.chain import LedgerFeed
+from backend.ports.chain import EndpointReport, LedgerFeed
 from backend.ports.stores import PoolCounts, Stores
 from backend.services.access import ChainAccess
 from backend.services.endpoints import EndpointWatch
@@ -163,10 +163,7 @@ class StatusBoard:
 
     def _voters(self) -> Sequence[Component]:
         """The RPC endpoints one by one, where there are several."""
-        return [
-            Component(f"rpc {report.name}", Health.UP if report.fault is None else Health.DEGRADED, report.fault or "")
-            for report in self._endpoints.reports
-        ]
+        return [_voter(report) for report in self._endpoints.reports]
 
     def _master(self) -> Component:
         balance, address = self._master_balance, self._factory.master
@@ -181,3 +178,10 @@ class StatusBoard:
             return
         account = accounts.get(self._factory.master)
         self._master_balance = account.balance_stroops if account is not None else 0
+
+
+def _voter(report: EndpointReport) -> Component:
+    """An endpoint's component: not up without a vote, or while calls avoid it."""
+    avoided = "" if report.circuit == "closed" else f"its circuit is {report.circuit}"
+    detail = "; ".join(part for part in (report.fault, avoided) if part)
+    return Component(f"rpc {report.name}", Health.DEGRADED if detail else Health.UP, detail)

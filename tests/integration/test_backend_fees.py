@@ -3,7 +3,7 @@
 import asyncio
 
 from kalepool.v1 import common_pb2, pool_pb2
-from tests.fixtures.backend import Pool, StartBackend
+from tests.fixtures.backend import BLOCK_LEDGERS, Pool, StartBackend
 from tests.fixtures.stores import Query
 
 DEPOSIT = 100 * 10_000_000
@@ -103,3 +103,50 @@ async def test_plants_stop_where_their_fees_would_touch_the_harvests(start_backe
         assert summary.failed == len(refused) > 0
         assert {failure.reason for failure in refused} == {common_pb2.FAILURE_REASON_FEE_ACCOUNT_LOW}
         assert "FEE_CAP_PER_HOUR_STROOPS" in refused[0].message
+
+
+async def test_last_xlm_is_kept_for_harvests(pool: Pool) -> None:
+    """What the master account has left pays the harvest of an open pail, and no plant."""
+    (farmer,) = await pool.onboard(1, stroops=DEPOSIT)
+    block = await pool.open_block()
+    _, summary = await pool.plant(request(block))
+    assert summary.planted == 1
+    await pool.advance(BLOCK_LEDGERS - 12)
+
+    async def worked() -> bool:
+        return (await pool.world.farm.pails([(farmer.wallet_address, block)])).popitem()[1].pail.worked
+
+    await pool.until(worked, ledgers=15)
+    assert await pool.open_block() == block + 1
+    await drain_master(pool, leaving=300_000)
+    events, summary = await pool.plant(request(block + 1, "r-2"))
+    assert summary.failed == 1
+    assert events[0].failed.reason == common_pb2.FAILURE_REASON_FEE_ACCOUNT_LOW
+    assert "send it XLM" in events[0].failed.message
+    await pool.world.plant_as_stranger(block + 1)
+
+    async def booked() -> bool:
+        return (await pool.farmer(farmer.farmer_id)).earned_stroops > 0
+
+    await pool.until(booked, ledgers=10)
+
+
+async def drain_master(pool: Pool, *, leaving: int) -> None:
+    """Takes XLM from the master account until so much can be spent."""
+    world, fee = pool.world, 100
+    master, faucet = world.devnet.scenario.master, world.devnet.scenario.faucet
+    account = (await world.farm.accounts([master.public_key]))[master.public_key]
+    amount = account.balance_stroops - account.reserved_stroops - leaving - fee
+    await world.apply(
+        master,
+        lambda sequence, bounds: world.classic.payment(
+            source=master.public_key,
+            destination=faucet.public_key,
+            stroops=amount,
+            sequence=sequence,
+            bounds=bounds,
+            native=True,
+            fee=fee,
+        ),
+    )
+    await pool.caught_up()
