@@ -53,8 +53,9 @@ SELECT
     h.id, h.farmer_id, h.block_index, h.stake_amount, h.planted_ledger, p.transaction_hash AS plant_hash, h.status,
     h.reward_amount, h.ledger_sequence, h.transaction_hash, h.error_reason,
     (
-        SELECT count(*) FROM money_transfers AS t WHERE t.farmer_id = h.farmer_id AND t.block_index = h.block_index
-    ) AS booked
+        SELECT count(*) FROM money_transfers AS t
+        WHERE t.farmer_id = h.farmer_id AND t.block_index = h.block_index AND t.kind IN ('loss', 'taken', 'reopened')
+    ) AS closings
 FROM harvest_transactions AS h
 LEFT JOIN plant_transactions AS p
     ON p.block_index = h.block_index AND p.farmer_id = h.farmer_id AND p.status = 'confirmed'
@@ -170,7 +171,7 @@ def _pail(row: Row[Any]) -> BookedPail:
         ended_ledger=row.ledger_sequence,
         harvest_hash=row.transaction_hash,
         failure=FailureReason(row.error_reason) if row.error_reason else None,
-        booked=row.booked,
+        closings=row.closings,
     )
 
 

@@ -114,8 +114,8 @@ class BookedPail:
     ended_ledger: int | None = None
     harvest_hash: str | None = None
     failure: FailureReason | None = None
-    booked: int = 0
-    """How many transfers of this pail are booked: tells one loss of it from another."""
+    closings: int = 0
+    """How often it was booked as lost, taken or reopened: tells one time from another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ def ending_transfer(pail: BookedPail, *, equal_at: int) -> Transfer:
         ledger=pail.ended_ledger,
         transaction_hash=source,
         reason=reason,
-        number=None if kind is TransferKind.HARVEST else str(pail.booked),
+        number=None if kind is TransferKind.HARVEST else str(pail.closings),
     )
 
 
@@ -255,7 +255,7 @@ def reopening_transfer(pail: BookedPail, was: HarvestState) -> Transfer:
         _legs(((source, None), -pail.stake_stroops), ((AccountKind.STAKED, pail.farmer_id), pail.stake_stroops)),
         farmer_id=pail.farmer_id,
         block_index=pail.block_index,
-        number=str(pail.booked),
+        number=str(pail.closings),
     )
 
 

@@ -25,6 +25,7 @@ from backend.domain.plant import PlantState
 from simulator.memory.tables import HarvestRow, Tables
 
 _ONCE = frozenset({TransferKind.STAKE, TransferKind.HARVEST})
+_CLOSINGS = frozenset({TransferKind.LOSS, TransferKind.TAKEN, TransferKind.REOPENED})
 
 
 def book(
@@ -78,8 +79,9 @@ def _insert(tables: Tables, transfer: Transfer) -> bool:
         tables.transferred.put(key, transfer)
     assert sum(transfer.legs.values()) == 0
     tables.transfers.put(tables.next_number(), transfer)
-    pail = (transfer.farmer_id, transfer.block_index)
-    tables.booked.put(pail, 1 + (tables.booked.get(pail) or 0))
+    if transfer.kind in _CLOSINGS:
+        pail = (transfer.farmer_id, transfer.block_index)
+        tables.closings.put(pail, 1 + (tables.closings.get(pail) or 0))
     return True
 
 
@@ -117,7 +119,7 @@ def _pail(tables: Tables, harvest_id: UUID) -> BookedPail:
         ended_ledger=row.ledger,
         harvest_hash=row.transaction_hash,
         failure=row.failure.reason if row.failure else None,
-        booked=tables.booked.get((row.farmer_id, row.block_index)) or 0,
+        closings=tables.closings.get((row.farmer_id, row.block_index)) or 0,
     )
 
 

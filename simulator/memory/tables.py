@@ -222,7 +222,7 @@ class Tables:
         self.sequences: Table[bytes] = Table(self._undo, lambda _: None)
         self.transfers: Table[Transfer] = Table(self._undo, lambda row: row.kind)
         self.transferred: Table[Transfer] = Table(self._undo, lambda _: None)
-        self.booked: Table[int] = Table(self._undo, lambda _: None)
+        self.closings: Table[int] = Table(self._undo, lambda _: None)
         self.accounts: Table[int] = Table(self._undo, lambda _: None)
         self.intents: Table[tuple[bytes, ...]] = Table(self._undo, lambda _: None)
 
