@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Proving:
                 others.append(attempt)
         ledger = update.last.sequence
         overdue = [attempt for attempt in others if is_expired(attempt, ledger) or self._is_superseded(attempt, ledger)]
-        confirmed = await self._absent(overdue, ledger)
+        confirmed = await self._absent(overdue)
         absent = [attempt for attempt in overdue if attempt.hash in confirmed]
         return [*found, *self._without_result(absent, ledger, refusals)]
 
@@ -64,10 +65,21 @@ class Proving:
         proof = self._used.get(attempt.hash)
         return proof is not None and proof[0] <= ledger
 
-    async def _absent(self, attempts: Sequence[Attempt], ledger: int) -> frozenset[bytes]:
-        if self._witnesses is None or not attempts:
-            return frozenset(attempt.hash for attempt in attempts)
-        return await self._witnesses.absent(attempts, ledger)
+    async def _absent(self, attempts: Sequence[Attempt]) -> set[bytes]:
+        """Those the witnesses confirm, as of the ledger that proves each end: an endpoint may not hold a later one."""
+        if self._witnesses is None:
+            return {attempt.hash for attempt in attempts}
+        by_ledger = defaultdict[int, list[Attempt]](list)
+        for attempt in attempts:
+            by_ledger[self._proof(attempt)].append(attempt)
+        confirmed: set[bytes] = set()
+        for ledger, ending in by_ledger.items():
+            confirmed |= await self._witnesses.absent(ending, ledger)
+        return confirmed
+
+    def _proof(self, attempt: Attempt) -> int:
+        used = self._used.get(attempt.hash)
+        return attempt.max_ledger if used is None else min(used[0], attempt.max_ledger)
 
     def _without_result(
         self, attempts: Sequence[Attempt], ledger: int, refusals: Mapping[bytes, str]

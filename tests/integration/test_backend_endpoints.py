@@ -118,6 +118,23 @@ async def test_transaction_is_lost_only_if_both_endpoints_say_so(
     assert (summary.planted, summary.failed) == (2, 0)
 
 
+async def test_endpoint_a_little_behind_votes_on_what_it_holds(two: TwoEndpoints, query: Query) -> None:
+    pool = two.pool
+    await pool.onboard(1, stroops=DEPOSIT)
+    block = await pool.open_block()
+    two.other.lag = 2
+    for faults in (two.preferred, two.other):
+        faults.add(Fault(Action.ERROR, "sendTransaction", count=20))
+    reading = asyncio.ensure_future(_read(pool.pool.Plant(request(block))))
+
+    async def expired() -> bool:
+        return "expired" in await states(query, "plant")
+
+    await pool.until(expired, ledgers=20)
+    two.preferred.clear()
+    assert (await pool.while_advancing(reading)).planted == 1
+
+
 async def test_sequence_number_used_by_another_transaction_frees_the_intent(two: TwoEndpoints, query: Query) -> None:
     """A channel account's number is used behind the backend's back; the pail is then harvested with the next one."""
     pool, world = two.pool, two.pool.world
