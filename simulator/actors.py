@@ -39,7 +39,7 @@ class Mood(Enum):
     ABSENT = "absent"
 
 
-_MOODS = [Mood.GOOD] * 16 + [Mood.SILENT, Mood.LATE, Mood.LYING, Mood.ABSENT]
+_BAD_MOODS = (Mood.SILENT, Mood.LATE, Mood.LYING, Mood.ABSENT)
 
 
 class Accounts:
@@ -166,7 +166,8 @@ class Pooler:
 
     name = "pooler-1"
 
-    def __init__(self, chain: Chain, truth: Truth, accounts: Accounts, rolls: random.Random) -> None:
+    def __init__(self, chain: Chain, truth: Truth, accounts: Accounts, climate: Climate, rolls: random.Random) -> None:
+        self._climate = climate
         self._chain = chain
         self._truth = truth
         self._accounts = accounts
@@ -179,6 +180,9 @@ class Pooler:
         self._farmers: dict[str, UUID] = {}
         self.resting = False
 
+    def _mood_of_block(self) -> Mood:
+        return self._rolls.choice(_BAD_MOODS) if self._rolls.random() < self._climate.pooler_bad else Mood.GOOD
+
     def knows(self, address: str, farmer_id: UUID) -> None:
         """Learns of a farmer."""
         self._farmers[address] = farmer_id
@@ -186,7 +190,7 @@ class Pooler:
     async def act(self, life: Life | None) -> None:
         """Acts once after a ledger has closed; whatever the backend answers, it goes on at the next."""
         if self._truth.index != self._index:
-            self._index, self._mood = self._truth.index, self._rolls.choice(_MOODS)
+            self._index, self._mood = self._truth.index, self._mood_of_block()
             self._nonces.clear()
             self._reported.clear()
         if life is None or self.resting:

@@ -42,6 +42,8 @@ class Climate:
     stranger_works: float = 0.04
     stranger_harvests: float = 0.08
     stranger_opens: float = 0.1
+    pooler_bad: float = 0.2
+    """Each block: the pooler is silent, late, lying or absent."""
 
 
 CALM = Climate(**dict.fromkeys(Climate.__slots__, 0.0))

@@ -119,7 +119,7 @@ class World:
         self.vault = SeededVault(self.chain.signer("faucet"))
         self.accounts = Accounts(self.chain, self.truth, 6)
         self.strangers = Strangers(self.chain, self.truth, self.accounts, climate, dice(seed, "strangers"))
-        self.pooler = Pooler(self.chain, self.truth, self.accounts, dice(seed, "pooler"))
+        self.pooler = Pooler(self.chain, self.truth, self.accounts, climate, dice(seed, "pooler"))
         self.spells = Spells(self, dice(seed, "spells"))
         self.trace = Trace()
         self.faults = faults
