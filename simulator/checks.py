@@ -8,12 +8,22 @@ from backend.domain.attempt import Attempt, AttemptState
 from backend.domain.audit import GENESIS, link_hash
 from backend.domain.harvest import HarvestState
 from backend.domain.plant import PlantState
+from backend.services.submitting import LEDGER_WINDOW
+from devnet.records import LedgerRecord
 from kale_chain.model import BLOCK_SECONDS
 from simulator.chain import Chain
 from simulator.errors import Violation
+from simulator.memory import MemoryStores
 from simulator.memory.tables import HarvestRow, Tables
 from simulator.truth import PailKey, Truth
 
+_SHOWN = {
+    AttemptState.SUCCEEDED: True,
+    AttemptState.FAILED: False,
+    AttemptState.EXPIRED: None,
+    AttemptState.SUPERSEDED: None,
+}
+"""What the ledger shows of an attempt that has ended so: success, failure or nothing."""
 _GRACE_LEDGERS = 14
 """Healthy ledgers after which everything that a ledger shows must be in the rows."""
 _HARVEST_GRACE_LEDGERS = 80
@@ -41,15 +51,24 @@ class Checker:
         self._truth = truth
         self._health = health
         self._links_seen = 0
+        self._tables: Tables | None = None
+        self._proven: set[bytes] = set()
 
-    def check(self, tables: Tables) -> None:
+    async def check(self, tables: Tables) -> None:
         """Everything, as of the last closed ledger."""
+        if tables is not self._tables:
+            self._tables, self._proven, self._links_seen = tables, set(), 0
         rows = {(row.address, row.block_index): row for row in tables.harvests}
+        self._proofs(tables)
+        self._fences(tables)
         self._plants(tables)
         self._harvests(rows)
         self._attempts(tables)
         self._balances(tables, rows)
         self._chain_of_events(tables)
+        _, wrong = await MemoryStores(tables).money.check()
+        if wrong:
+            raise self._violation("ledger check", str(wrong[0]))
 
     def sent(self, tables: Tables, envelope: str) -> Violation | None:
         """A transaction that a backend sends was stored first; None if it was."""
@@ -60,9 +79,16 @@ class Checker:
             return None
         return self._violation("sent before stored", "a transaction that no row knows was sent")
 
-    def final(self, tables: Tables) -> None:
+    def applied(self, tables: Tables, ledger: LedgerRecord) -> None:
+        """No transaction is applied whose attempt had been given up."""
+        for record in ledger.transactions:
+            row = tables.attempts.get(bytes.fromhex(record.hash))
+            if row is not None and row.state is not AttemptState.OPEN:
+                raise self._violation("ended without proof", f"ledger {ledger.sequence} applied what was {row.state}")
+
+    async def final(self, tables: Tables) -> None:
         """After everybody had time: nothing is open, and every pail that could be harvested was."""
-        self.check(tables)
+        await self.check(tables)
         for pail in self._truth.open_pails.values():
             raise self._violation("never harvested", f"{pail}")
         if tables.attempts.having(AttemptState.OPEN):
@@ -73,6 +99,36 @@ class Checker:
 
     def _known_by_now(self, ledger: int) -> bool:
         return self._chain.sequence - ledger > _GRACE_LEDGERS and self._health.ledgers > _GRACE_LEDGERS
+
+    def _proofs(self, tables: Tables) -> None:
+        """Every end is what the ledger shows."""
+        for row in tables.attempts:
+            digest = row.attempt.hash
+            if row.state is AttemptState.OPEN or digest in self._proven:
+                continue
+            found = self._chain.history.find((row.attempt.inner_hash or digest).hex())
+            shown = None if found is None else found[1].successful
+            if shown is not _SHOWN[row.state]:
+                raise self._violation("ended without proof", f"{row} is {row.state}; a ledger shows {shown}")
+            self._proven.add(digest)
+
+    def _fences(self, tables: Tables) -> None:
+        """Once a newer backend has stored an attempt, no older one does."""
+        last = 0
+        for row in tables.attempts:
+            if row.fence < last:
+                raise self._violation("two backends", f"fence {row.fence} stored an attempt after fence {last}")
+            last = row.fence
+
+    def unsigned(self, tables: Tables, restored: tuple[int, int] | None) -> None:
+        """After a restore nothing is signed until everything that could have been sent before has ended."""
+        if restored is None:
+            return
+        ledger, fence = restored
+        for row in tables.attempts:
+            if row.fence > fence and row.attempt.created_ledger < ledger + LEDGER_WINDOW:
+                signed = row.attempt.created_ledger
+                raise self._violation("signed after a restore", f"restored at ledger {ledger}, signed at {signed}")
 
     def _plants(self, tables: Tables) -> None:
         for row in tables.plants.having(PlantState.CONFIRMED):
@@ -115,33 +171,22 @@ class Checker:
                 raise self._violation("open past proof", f"{row}")
 
     def _balances(self, tables: Tables, rows: dict[PailKey, HarvestRow]) -> None:
+        """To the stroop: the books as of the ledger they were followed to, against the accounts as of that ledger."""
+        cursor = tables.cursor
+        if cursor.ledger is None or cursor.unread_from is not None:
+            return
+        held = self._truth.balances_at(cursor.ledger)
         for farmer in tables.farmers:
             address = farmer.key.address
-            if address not in self._truth.deposits:
+            if address not in held:
                 continue
             earned = sum(row.reward or 0 for row in rows.values() if row.address == address)
             if farmer.earned != earned:
                 raise self._violation("earnings", f"{address} has {farmer.earned} in the books, rewards are {earned}")
-            expected = self._expected(address, rows)
-            if expected is None:
-                continue
             self._health.checks += 1
-            if (found := self._chain.kale(address)) != expected:
-                raise self._violation("balance", f"{address} holds {found}, the books say {expected}")
-
-    def _expected(self, address: str, rows: dict[PailKey, HarvestRow]) -> int | None:
-        """The farmer's balance by deposits and books; None while a harvest is not booked yet."""
-        balance = self._truth.deposits[address]
-        for key, pail in self._truth.pails.items():
-            if pail.address != address:
-                continue
-            balance -= pail.stake
-            if pail.harvested is not None:
-                row = rows.get(key)
-                if row is None or row.reward is None:
-                    return None
-                balance += row.stake + row.reward
-        return balance
+            if farmer.balance != held[address]:
+                what = f"{address} held {held[address]} at ledger {cursor.ledger}, the books say {farmer.balance}"
+                raise self._violation("balance", what)
 
     def _chain_of_events(self, tables: Tables) -> None:
         links = tables.links

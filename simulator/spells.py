@@ -19,6 +19,7 @@ _USUAL_BASE_FEE = 100
 _SPIKE = 20
 _SNAPSHOT_BLOCKS = 3
 _LONGEST = 12
+_LEDGERS_IN_BLOCK = 20
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Spells:
         halted: No ledger closes.
         expired: Pails whose life was ended, and why.
         restores: How often the database was restored.
+        restored: The ledger of the last time, and the fence that the backup had.
     """
 
     def __init__(self, world: World, rolls: random.Random) -> None:
@@ -45,6 +47,7 @@ class Spells:
         self.halted = False
         self.expired: dict[PailKey, str] = {}
         self.restores = 0
+        self.restored: tuple[int, int] | None = None
         self._count = 0
         self._spells: dict[str, Spell] = {}
         self._snapshot: Tables | None = None
@@ -77,6 +80,8 @@ class Spells:
             self._begin("fee spike", lambda: chain.client.engine.set_base_fee(_USUAL_BASE_FEE))
         if weather.strikes("queue dropped", climate.queue_dropped):
             chain.client.engine.drop_queue()
+        if weather.strikes("restore", climate.restore / _LEDGERS_IN_BLOCK):
+            self._restore()
         if weather.strikes("pause", climate.pause):
             chain.administer("pause")
             self._begin("pause", lambda: chain.administer("unpause"), longest=30)
@@ -88,8 +93,6 @@ class Spells:
             self._expire_a_pail()
         if weather.strikes("second backend", climate.second_backend):
             self._begin_rival()
-        elif weather.strikes("restore", climate.restore):
-            self._restore()
         elif weather.strikes("clean restart", climate.clean_restart) and self._world.life is not None:
             self._run(self._world.life.stop())
         self._remember()
@@ -142,6 +145,7 @@ class Spells:
         if self._world.life is not None:
             self._world.life.end()
         self._world.tables = self._snapshot.restored()
+        self.restored = self._world.chain.sequence, self._snapshot.lease.fence
 
     def _run(self, coroutine: Coroutine[Any, Any, object]) -> None:
         self._busy = [task for task in self._busy if not task.done()]

@@ -54,6 +54,7 @@ class Truth:
         deposits: KALE given to each farmer, stroops.
         index: The farm's block index.
         opened: The ledger time at which that block opened.
+        balances: Each farmer's KALE after every ledger that had transactions, by the ledger's sequence.
     """
 
     def __init__(self, chain: Chain) -> None:
@@ -63,6 +64,7 @@ class Truth:
         self.pails: dict[PailKey, TruePail] = {}
         self.open_pails: dict[PailKey, TruePail] = {}
         self.deposits: dict[str, int] = {}
+        self.balances: dict[int, dict[str, int]] = {}
         self.index, self.opened = chain.farm()
 
     def is_stranger(self, transaction_hash: str) -> None:
@@ -83,6 +85,12 @@ class Truth:
             call = self._calls.read(record.envelope_xdr)
             if call is not None and call.farmer in self.deposits:
                 self._take(call, record, ledger.sequence, before)
+        self.balances[ledger.sequence] = {address: self._chain.kale(address) for address in self.deposits}
+
+    def balances_at(self, ledger: int) -> dict[str, int]:
+        """Each farmer's KALE as of a closed ledger."""
+        known = next((sequence for sequence in reversed(self.balances) if sequence <= ledger), None)
+        return {} if known is None else self.balances[known]
 
     def unworked(self, index: int) -> list[TruePail]:
         """The open pails of a block without work."""
@@ -122,7 +130,7 @@ class Truth:
         if record.successful:
             pail.harvested, pail.by_stranger = sequence, stranger
             self.open_pails.pop(pail.key, None)
-        elif not stranger and pail.harvested is not None and pail.harvested < sequence and not pail.by_stranger:
+        elif not stranger and pail.harvested is not None and not pail.by_stranger:
             raise Violation(
                 "double harvest", call.number, f"{call.farmer}'s pail was harvested in ledger {pail.harvested} already"
             )

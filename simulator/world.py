@@ -181,6 +181,7 @@ class World:
         before = self.truth.index
         record = self.chain.close(LEDGER_SECONDS)
         self.trace.note(record.hash, self.tables.position, self.weather.struck)
+        self.checker.applied(self.tables, record)
         self.truth.read(record)
         healthy = self.is_healthy()
         self.health.ledgers = self.health.ledgers + 1 if healthy else 0
@@ -188,7 +189,7 @@ class World:
         if self.truth.index != before:
             self._end_block(before)
         self._raise_faults()
-        self._check_when_due()
+        await self._check_when_due()
         self.spells.pass_ledger()
 
     async def _begin(self, keeper: asyncio.Task[None]) -> None:
@@ -230,7 +231,7 @@ class World:
         await self._until(lambda: not self.truth.open_pails or self.truth.index >= last)
         for _ in range(2 * BLOCK_SECONDS // LEDGER_SECONDS):
             await self.ledger()
-        self.checker.final(self.tables)
+        await self.checker.final(self.tables)
 
     async def _keep_alive(self) -> None:
         """Starts a backend whenever there is none, as a service manager does."""
@@ -290,11 +291,12 @@ class World:
                     raise Violation("life ended", pail.block_index, f"{pail} was not harvested in its life")
                 self.truth.lose([pail], why)
 
-    def _check_when_due(self) -> None:
+    async def _check_when_due(self) -> None:
         age = self.chain.close_time - self.truth.opened
         if age >= _CHECK_SECONDS and self._checked != self.truth.index:
             self._checked = self.truth.index
-            self.checker.check(self.tables)
+            self.checker.unsigned(self.tables, self.spells.restored)
+            await self.checker.check(self.tables)
 
     def _outcome(self, violation: Violation | None) -> Outcome:
         pails = self.truth.pails.values()

@@ -33,13 +33,19 @@ class Recovering:
         self._attempts = stores.attempts
         self._reader = chain.reader
         self._watch = chain.watch
+        self._submitting = chain.submitting
         self._rows = chain.submitting.rows
         self._swept_to: int | None = None
         self._swept_at = 0
 
     async def act(self) -> None:
-        """Adopts pails that no row knows: at start and then hourly of all blocks that live, and of each that closed."""
+        """Adopts pails that no row knows: at start and then hourly of all blocks that live, and of each that closed.
+
+        Not before every closed ledger was settled: what those to come hold is booked from them.
+        """
         view = self._watch.view
+        if self._submitting.closed < view.ledger.sequence:
+            return
         index = view.farm.index
         if self._swept_to is None or view.ledger.close_time - self._swept_at >= SWEEP_SECONDS:
             await self.sweep_all()
@@ -86,6 +92,9 @@ class Recovering:
         return sorted(living)
 
     async def _adopt(self, addresses: Mapping[str, UUID], entries: Mapping[PailKey, PailEntry]) -> int:
+        # Adopted ahead of its ledger, a stake would meet the balance of an earlier one, which may not cover it.
+        settled = self._submitting.closed
+        entries = {key: entry for key, entry in entries.items() if entry.pail.sequence <= settled}
         if not entries:
             return 0
         plants = [_found(addresses[key[0]], key, entry) for key, entry in entries.items()]
