@@ -14,7 +14,7 @@ from unittest import mock
 
 from backend.chain import factory
 from backend.domain import money, outcome
-from backend.domain.attempt import Attempt, AttemptKind, AttemptState, is_expired
+from backend.domain.attempt import RPC_SILENT, Attempt, AttemptKind, AttemptState, is_expired
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.harvest import OpenPail
 from backend.domain.money import BookedPail, Passage, Transfer
