@@ -37,6 +37,7 @@ class Quarantining:
         self._reader = chain.reader
         self._watch = chain.watch
         self._gate = chain.gate
+        self._submitting = chain.submitting
         self._rows = chain.submitting.rows
         self._recovering = recovering
 
@@ -89,7 +90,9 @@ class Quarantining:
         Their harvests follow by themselves: a pail that is gone is looked for in the same ledgers.
         """
         addresses = await self._farmers.addresses()
-        found = await self._reader.plants(addresses, after)
+        # Later ones are about to be followed, with the payments they were staked from.
+        settled = self._submitting.closed
+        found = [one for one in await self._reader.plants(addresses, after) if one.ledger <= settled]
         pending = {
             (one.plant.address, one.plant.block_index): one.plant.plant_id for one in await self._plants.unsent()
         }
