@@ -1507,3 +1507,8 @@ END;
 $$;
 COMMENT ON FUNCTION ledger_check(timestamptz) IS
 'Rows that break a rule of the books: all of them, or those among what was added since a time';
+
+-- From 011_transfers_of_a_pail.sql
+-- What is booked of a pail is counted at every booking; without an index that reads all transfers there ever were.
+CREATE INDEX idx_money_transfers_of_pail ON money_transfers (farmer_id, block_index);
+DROP INDEX idx_money_transfers_closing;
