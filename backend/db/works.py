@@ -12,7 +12,7 @@ from backend.db.audit import record_works
 from backend.db.database import Database, select_ids
 from backend.domain.work import BACKSTOP_POOLER, WorkReport, WorkState, supersedes
 from backend.errors import StoreConflictError, UnknownFarmerError
-from backend.ports.stores import BackstopWork, UnverifiedWork, UnworkedPlant
+from backend.ports.stores import BackstopWork, UnverifiedWork, UnworkedPail
 
 _PLANTED_ADDRESS = text("""
 SELECT
@@ -53,14 +53,14 @@ SELECT id, wallet_address, block_index, decode(work_hash, 'hex') AS work_hash
 FROM work_results WHERE status = 'unverified' ORDER BY created_at, id
 """)
 _UNWORKED = text("""
-SELECT p.id, p.farmer_id, p.wallet_address, p.block_index
-FROM plant_transactions AS p
-WHERE p.block_index = :block_index AND p.status = 'confirmed' AND NOT EXISTS (
+SELECT h.farmer_id, h.wallet_address, h.block_index, h.stake_amount
+FROM harvest_transactions AS h
+WHERE h.block_index = :block_index AND h.status = 'pending' AND NOT EXISTS (
     SELECT FROM work_results AS w
     INNER JOIN attempts AS a ON a.intent_id = w.id AND a.kind = 'work' AND a.status IN ('open', 'succeeded')
-    WHERE w.block_index = p.block_index AND w.farmer_id = p.farmer_id AND w.pooler_id = :pooler_id
+    WHERE w.block_index = h.block_index AND w.farmer_id = h.farmer_id AND w.pooler_id = :pooler_id
 )
-ORDER BY p.created_at, p.id
+ORDER BY h.stake_amount DESC, h.created_at, h.id
 """)
 _BEGIN = text("""
 INSERT INTO work_results AS w (
@@ -133,12 +133,12 @@ class SqlWorkStore:
             rows = (await connection.execute(_UNVERIFIED)).all()
         return [UnverifiedWork(row.id, row.wallet_address, row.block_index, row.work_hash) for row in rows]
 
-    async def unworked(self, block_index: int) -> list[UnworkedPlant]:
-        """Confirmed plants of the block without an open or succeeded attempt of kind WORK."""
+    async def unworked(self, block_index: int) -> list[UnworkedPail]:
+        """Unharvested pails of the block without an open or succeeded attempt of kind WORK, the highest stake first."""
         values = {"block_index": block_index, "pooler_id": BACKSTOP_POOLER}
         async with self._database.transaction() as connection:
             rows = (await connection.execute(_UNWORKED, values)).all()
-        return [UnworkedPlant(row.id, row.farmer_id, row.wallet_address, row.block_index) for row in rows]
+        return [UnworkedPail(*row) for row in rows]
 
     async def begin(self, works: Sequence[BackstopWork]) -> None:
         """Stores works and their attempts; the row of an earlier backstop is used again.

@@ -10,7 +10,8 @@ from uuid import UUID
 from backend.domain.failure import Failure, FailureReason
 from kale_chain.model import BLOCK_SECONDS, Pail, PailEntry
 
-_BACKSTOP_FIRST_SECONDS = BLOCK_SECONDS * 6 // 10
+_BACKSTOP_FIRST_SECONDS = BLOCK_SECONDS * 2 // 10
+"""How long before the backstop harvests make room for it: until then theirs have ended."""
 
 
 class HarvestState(StrEnum):
@@ -110,6 +111,6 @@ def taken() -> Failure:
     return Failure(FailureReason.CONTRACT_REFUSED, "the pail was emptied, but no harvest was found in the ledgers")
 
 
-def lendable(channels: int, *, block_age_seconds: int) -> int:
-    """How many channel accounts harvests may use: late in a block half of them are kept for the backstop."""
-    return channels if block_age_seconds < _BACKSTOP_FIRST_SECONDS else channels // 2
+def lendable(channels: int, *, block_age_seconds: int, backstop_age_seconds: int) -> int:
+    """How many channel accounts harvests may use: half of them are kept for the backstop once that is near."""
+    return channels if block_age_seconds < backstop_age_seconds - _BACKSTOP_FIRST_SECONDS else channels // 2

@@ -100,14 +100,11 @@ def settle(work_hash_given: bytes | None, pail: Pail | None, *, block_over: bool
     return WorkState.FAILED if block_over else None
 
 
-def backstop_due(*, age_seconds: int, unworked: int, channels: int, ledger_seconds: int) -> bool:
-    """Whether the backend must work by itself the pails nobody has worked.
+def backstop_age(*, unworked: int, channels: int, ledger_seconds: int) -> int:
+    """The age of a block, in seconds, from which the backend works by itself the pails nobody has worked.
 
     At 80 % of the block, or sooner where its channel accounts (one transaction a ledger each) need more ledgers than
     that leaves, with two rounds to spare.
     """
-    if unworked == 0:
-        return False
     rounds = -(-unworked // max(channels, 1)) + 2
-    latest = BLOCK_SECONDS - rounds * ledger_seconds
-    return age_seconds >= min(BACKSTOP_AGE_SECONDS, latest)
+    return min(BACKSTOP_AGE_SECONDS, BLOCK_SECONDS - rounds * ledger_seconds)

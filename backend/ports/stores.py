@@ -144,13 +144,13 @@ class UnverifiedWork:
 
 
 @dataclass(frozen=True, slots=True)
-class UnworkedPlant:
-    """A confirmed plant for which the backend itself has no open or successful work."""
+class UnworkedPail:
+    """A pail for which the backend itself has no open or successful work."""
 
-    plant_id: UUID
     farmer_id: UUID
     address: str
     block_index: int
+    stake_stroops: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +185,11 @@ class WorkStore(Protocol):
     async def unverified(self) -> list[UnverifiedWork]:
         """Reports still in state UNVERIFIED."""
 
-    async def unworked(self, block_index: int) -> list[UnworkedPlant]:
-        """Confirmed plants of the block without an open or succeeded attempt of kind WORK."""
+    async def unworked(self, block_index: int) -> list[UnworkedPail]:
+        """Unharvested pails of the block without an open or succeeded attempt of kind WORK, the highest stake first.
+
+        Pails found on the ledger count as much as those whose plants are confirmed.
+        """
 
     async def begin(self, works: Sequence[BackstopWork]) -> None:
         """Stores works and their attempts.

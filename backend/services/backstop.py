@@ -9,8 +9,8 @@ import structlog
 
 from backend.domain.attempt import AttemptKind
 from backend.domain.harvest import never_worked
-from backend.domain.work import backstop_due
-from backend.ports.stores import BackstopWork, Stores, UnworkedPlant
+from backend.domain.work import backstop_age
+from backend.ports.stores import BackstopWork, Stores, UnworkedPail
 from backend.services.access import ChainAccess
 from backend.services.channels import Channel, Channels
 from backend.services.submitting import LEDGER_WINDOW, attempt_of
@@ -41,23 +41,22 @@ class Backstop:
         age = view.ledger.close_time - view.farm.block.timestamp
         if block is None:
             return
-        plants = await self._works.unworked(index)
-        if not backstop_due(
-            age_seconds=age,
-            unworked=len(plants),
-            channels=self._channels.count,
-            ledger_seconds=self._watch.ledger_seconds,
-        ):
-            return
-        unworked = await self._still_unworked(plants)
-        if not unworked:
+        pails = await self._works.unworked(index)
+        start = backstop_age(
+            unworked=len(pails), channels=self._channels.count, ledger_seconds=self._watch.ledger_seconds
+        )
+        self._channels.backstop_age_seconds = start
+        if not pails or age < start:
             return
         ids = await self._works.backstop_ids(index)
+        unworked = self._failed_ones_last(await self._still_unworked(pails), ids)
+        if not unworked:
+            return
         allowance = await self._budget.allowance(view.ledger.sequence)
         async with self._channels.lend(len(unworked)) as channels:
             built = [
-                self._work(plant, channel, ids, block.entropy, view.ledger.sequence)
-                for plant, channel in zip(unworked, channels, strict=False)
+                self._work(pail, channel, ids, block.entropy, view.ledger.sequence)
+                for pail, channel in zip(unworked, channels, strict=False)
             ]
             works = [work for work in built if allowance.grants_rescue(work.attempt.max_fee)]
             if len(works) < len(built):
@@ -69,21 +68,30 @@ class Backstop:
                 await self._works.begin(works)
             await self._submitting.submit([work.attempt for work in works])
 
-    async def _still_unworked(self, plants: Sequence[UnworkedPlant]) -> list[UnworkedPlant]:
-        """Those whose pail is on the ledger without work."""
-        _, pails = await self._reader.pails([(plant.address, plant.block_index) for plant in plants])
-        entries = [(plant, pails.get((plant.address, plant.block_index))) for plant in plants]
-        return [plant for plant, entry in entries if entry is not None and never_worked(entry.pail)]
+    async def _still_unworked(self, pails: Sequence[UnworkedPail]) -> list[UnworkedPail]:
+        """Those that are on the ledger without work."""
+        _, entries = await self._reader.pails([(pail.address, pail.block_index) for pail in pails])
+        found = [(pail, entries.get((pail.address, pail.block_index))) for pail in pails]
+        return [pail for pail, entry in found if entry is not None and never_worked(entry.pail)]
+
+    def _failed_ones_last(self, pails: Sequence[UnworkedPail], ids: Mapping[UUID, UUID]) -> list[UnworkedPail]:
+        """In the same order, but one whose work keeps failing takes no channel account from the others."""
+
+        def failures(pail: UnworkedPail) -> int:
+            work_id = ids.get(pail.farmer_id)
+            return 0 if work_id is None else self._submitting.failures(work_id)
+
+        return sorted(pails, key=failures)
 
     def _work(
-        self, plant: UnworkedPlant, channel: Channel, ids: Mapping[UUID, UUID], entropy: bytes, last_ledger: int
+        self, pail: UnworkedPail, channel: Channel, ids: Mapping[UUID, UUID], entropy: bytes, last_ledger: int
     ) -> BackstopWork:
-        digest = work_hash(plant.block_index, _NONCE, entropy, plant.address)
-        work_id = ids.get(plant.farmer_id) or uuid4()
+        digest = work_hash(pail.block_index, _NONCE, entropy, pail.address)
+        work_id = ids.get(pail.farmer_id) or uuid4()
         signed = self._factory.work(
             channel.address,
-            farmer=plant.address,
-            block_index=plant.block_index,
+            farmer=pail.address,
+            block_index=pail.block_index,
             digest=digest,
             nonce=_NONCE,
             sequence=channel.sequence,
@@ -92,8 +100,8 @@ class Backstop:
         )
         return BackstopWork(
             work_id=work_id,
-            farmer_id=plant.farmer_id,
-            block_index=plant.block_index,
+            farmer_id=pail.farmer_id,
+            block_index=pail.block_index,
             work_hash=digest,
             nonce=_NONCE,
             zeros=count_zeros(digest),

@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 
 from backend.domain.attempt import AttemptKind
+from backend.domain.work import BACKSTOP_AGE_SECONDS
 from backend.ports.stores import AttemptStore
 from backend.services.access import ChainAccess
 from backend.services.submitting import LEDGER_WINDOW, attempt_of
@@ -28,7 +29,11 @@ class Channel:
 
 
 class Channels:
-    """Lends channel accounts and creates those that do not exist."""
+    """Lends channel accounts and creates those that do not exist.
+
+    Attributes:
+        backstop_age_seconds: The age of the current block from which the backstop needs them first.
+    """
 
     def __init__(self, attempts: AttemptStore, chain: ChainAccess) -> None:
         self._attempts = attempts
@@ -37,6 +42,7 @@ class Channels:
         self._submitting = chain.submitting
         self._watch = chain.watch
         self._missing = True
+        self.backstop_age_seconds = BACKSTOP_AGE_SECONDS
 
     @property
     def count(self) -> int:

@@ -75,9 +75,13 @@ class Harvesting:
         if not pails:
             return
         age = view.ledger.close_time - view.farm.block.timestamp
-        wanted = min(len(pails), lendable(self._channels.count, block_age_seconds=age))
+        lent = lendable(
+            self._channels.count,
+            block_age_seconds=age,
+            backstop_age_seconds=self._channels.backstop_age_seconds,
+        )
         allowance = await self._budget.allowance(view.ledger.sequence)
-        async with self._channels.lend(wanted) as channels:
+        async with self._channels.lend(min(len(pails), lent)) as channels:
             built = [
                 self._attempt(pail, channel, view.ledger.sequence)
                 for pail, channel in zip(pails, channels, strict=False)

@@ -7,10 +7,11 @@ from dataclasses import replace
 from uuid import UUID, uuid5
 
 from backend.domain.attempt import AttemptKind
+from backend.domain.harvest import HarvestState
 from backend.domain.plant import PlantState
 from backend.domain.work import BACKSTOP_POOLER, WorkReport, WorkState, supersedes
 from backend.errors import StoreConflictError, UnknownFarmerError
-from backend.ports.stores import BackstopWork, UnverifiedWork, UnworkedPlant
+from backend.ports.stores import BackstopWork, UnverifiedWork, UnworkedPail
 from simulator.memory.attempts import has_live_attempt, insert_attempts
 from simulator.memory.effects import record_work
 from simulator.memory.session import Session
@@ -58,16 +59,15 @@ class MemoryWorkStore:
             rows = sorted(tables.works.having(WorkState.UNVERIFIED), key=lambda row: row.number)
             return [UnverifiedWork(row.work_id, row.address, row.block_index, row.work_hash or b"") for row in rows]
 
-    async def unworked(self, block_index: int) -> list[UnworkedPlant]:
-        """Confirmed plants of the block without an open or succeeded attempt of kind WORK."""
+    async def unworked(self, block_index: int) -> list[UnworkedPail]:
+        """Unharvested pails of the block without an open or succeeded attempt of kind WORK, the highest stake first."""
         async with self._session.transaction() as tables:
-            rows = [tables.plants.get(plant_id) for plant_id in tables.of_block.get(block_index) or ()]
-            plants = [row.plant for row in rows if row is not None and row.plant.state is PlantState.CONFIRMED]
+            rows = [row for row in tables.harvests.having(HarvestState.PENDING) if row.block_index == block_index]
             return [
-                UnworkedPlant(plant.plant_id, plant.farmer_id, plant.address, block_index)
-                for plant in plants
+                UnworkedPail(row.farmer_id, row.address, block_index, row.stake)
+                for row in sorted(rows, key=lambda row: (-row.stake, row.number))
                 if not has_live_attempt(
-                    tables, AttemptKind.WORK, tables.worked.get((block_index, plant.farmer_id, BACKSTOP_POOLER))
+                    tables, AttemptKind.WORK, tables.worked.get((block_index, row.farmer_id, BACKSTOP_POOLER))
                 )
             ]
 

@@ -9,11 +9,12 @@ import pytest
 from backend.domain.attempt import AttemptKind
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import Farmer
-from backend.domain.settlement import WorkSettled
+from backend.domain.plant import PlantState
+from backend.domain.settlement import PlantFailed, WorkSettled
 from backend.domain.work import WorkReport, WorkState
 from backend.errors import StoreConflictError, UnknownFarmerError
-from backend.ports.stores import BackstopWork, Stores
-from tests.fixtures.rows import POOLER, Rows, expired, failed, succeeded
+from backend.ports.stores import BackstopWork, Stores, UnworkedPail
+from tests.fixtures.rows import PLANT_LEDGER, POOLER, Rows, expired, failed, succeeded
 from tests.fixtures.stores import Query
 
 BLOCK = 40
@@ -117,19 +118,35 @@ async def test_report_without_nonce_waits_to_be_settled(stores: Stores, farmer: 
     assert query(STATES) == [("success", 6, "w1")]
 
 
-async def test_unworked_plants_are_those_the_backend_has_no_work_for(
-    stores: Stores, rows: Rows, farmer: Farmer
-) -> None:
+async def test_unworked_pails_are_those_the_backend_has_no_work_for(stores: Stores, rows: Rows, farmer: Farmer) -> None:
     (unplanted,) = await rows.farmers(1)
     await rows.request("r", [rows.plant(unplanted, BLOCK)], block_index=BLOCK)
-    (found,) = await stores.works.unworked(BLOCK)
-    assert (found.farmer_id, found.address, found.block_index) == (farmer.farmer_id, farmer.address, BLOCK)
+    assert await stores.works.unworked(BLOCK) == [UnworkedPail(farmer.farmer_id, farmer.address, BLOCK, 7)]
     assert await stores.works.unworked(BLOCK + 1) == []
     work = backstop(rows, farmer)
     await stores.works.begin([work])
     assert await stores.works.unworked(BLOCK) == []
     await stores.attempts.settle([expired(work.attempt)])
     assert len(await stores.works.unworked(BLOCK)) == 1
+
+
+async def test_highest_stakes_are_worked_first(stores: Stores, rows: Rows) -> None:
+    farmers = await rows.farmers(3)
+    for farmer, stake in zip(farmers, (5, 50, 0), strict=True):
+        await rows.planted([farmer], BLOCK + 1, stake=stake)
+    assert [pail.stake_stroops for pail in await stores.works.unworked(BLOCK + 1)] == [50, 5, 0]
+
+
+async def test_pail_found_on_the_ledger_beside_a_failed_plant_is_unworked_too(stores: Stores, rows: Rows) -> None:
+    (farmer,) = await rows.farmers(1)
+    plant = rows.plant(farmer, BLOCK + 1)
+    (attempt,) = await rows.request("r", [plant], block_index=BLOCK + 1)
+    late = Failure(FailureReason.EXPIRED, "no ledger took it")
+    await stores.attempts.settle([expired(attempt, [PlantFailed(plant.plant_id, late)])])
+    assert await stores.works.unworked(BLOCK + 1) == []
+    found = replace(plant, plant_id=uuid4(), state=PlantState.CONFIRMED, ledger=PLANT_LEDGER)
+    assert await stores.plants.adopt([found], {}) == 1
+    assert [pail.farmer_id for pail in await stores.works.unworked(BLOCK + 1)] == [farmer.farmer_id]
 
 
 async def test_backstop_is_begun_again_in_its_own_row(stores: Stores, rows: Rows, farmer: Farmer, query: Query) -> None:

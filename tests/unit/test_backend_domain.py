@@ -13,7 +13,7 @@ from backend.domain.harvest import OpenPail
 from backend.domain.plant import FarmView, admit, failure_of, may_rebuild, refusal
 from backend.domain.result import Contract, ContractError, TransactionResult
 from backend.domain.staking import stake
-from backend.domain.work import WorkReport, WorkState, backstop_due, fault_of, settle, supersedes
+from backend.domain.work import WorkReport, WorkState, backstop_age, fault_of, settle, supersedes
 from backend.errors import BlockNotDueError, BlockPassedError, FarmerDepartedError, FarmPausedError, TransitionError
 from kale_chain.hashing import count_zeros, work_hash
 from kale_chain.model import Block, Farm, Ledger, Pail, PailEntry
@@ -195,8 +195,9 @@ def test_pail_is_lost_only_by_proof() -> None:
 
 
 def test_backstop_has_half_of_the_channels_late_in_a_block() -> None:
-    assert harvest.lendable(20, block_age_seconds=179) == 20
-    assert harvest.lendable(20, block_age_seconds=180) == 10
+    assert harvest.lendable(20, block_age_seconds=179, backstop_age_seconds=240) == 20
+    assert harvest.lendable(20, block_age_seconds=180, backstop_age_seconds=240) == 10
+    assert harvest.lendable(20, block_age_seconds=100, backstop_age_seconds=160) == 10
 
 
 def report(**changes: object) -> WorkReport:
@@ -260,12 +261,9 @@ def test_unverified_report_is_settled_by_the_pail() -> None:
     assert settle(digest, None, block_over=True) is WorkState.FAILED
 
 
-@pytest.mark.parametrize(
-    ("age", "unworked", "due"),
-    [(239, 20, False), (240, 20, True), (240, 0, False), (164, 500, False), (165, 500, True)],
-)
-def test_backstop_is_due_in_time_for_its_channels(age: int, unworked: int, due: bool) -> None:
-    assert backstop_due(age_seconds=age, unworked=unworked, channels=20, ledger_seconds=5) is due
+@pytest.mark.parametrize(("unworked", "channels", "age"), [(20, 20, 240), (500, 20, 165), (500, 100, 240), (1, 0, 240)])
+def test_backstop_begins_in_time_for_its_channels(unworked: int, channels: int, age: int) -> None:
+    assert backstop_age(unworked=unworked, channels=channels, ledger_seconds=5) == age
 
 
 @pytest.mark.parametrize("table", [farmer.TRANSITIONS, plant.TRANSITIONS, harvest.TRANSITIONS, attempt.TRANSITIONS])
