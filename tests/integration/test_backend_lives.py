@@ -20,9 +20,9 @@ async def shorten_lives(world: World, ledgers: int) -> None:
     await world.devnet.ledger.call(lambda client: client.engine.set_min_temporary_ttl(ledgers))
 
 
-async def planted(pool: Pool, count: int) -> tuple[int, list[farmers_pb2.Farmer]]:
+async def planted(pool: Pool, count: int, *, blocks: int = 1) -> tuple[int, list[farmers_pb2.Farmer]]:
     """A block with so many farmers planted."""
-    farmers = await pool.onboard(count, stroops=DEPOSIT)
+    farmers = await pool.onboard(count, stroops=DEPOSIT, blocks=blocks)
     block = await pool.open_block()
     request = pool_pb2.PlantRequest(request_id="r-1", pooler_id="p-1", block_index=block)
     _, summary = await pool.plant(request)
@@ -105,8 +105,12 @@ async def test_alarms_are_raised_while_nothing_can_be_sent_and_the_pails_are_sav
         ("life_alarm", "50", "2"),
         ("life_alarm", "75", "2"),
     ]
-    detail = await harvest_component(pool)
-    assert detail == "2 unharvested pails with stakes of 20 KALE have used up to 75 % of their lives"
+
+    async def said() -> bool:
+        detail = "2 unharvested pails with stakes of 20 KALE have used up to 75 % of their lives"
+        return await harvest_component(pool) == detail
+
+    await pool.eventually(said)
     pool.world.devnet.faults.clear()
     await pool.until(lambda: harvested(pool, farmers), ledgers=LIFE // 4)
     assert (await pool.world.rpc.latest_ledger()).sequence <= end
@@ -160,11 +164,13 @@ async def close_wrongly(query: Query, *, lost: bool) -> None:
 
 
 async def test_pails_of_a_removed_block_are_lost_and_said_so_at_once(pool: Pool, query: Query) -> None:
-    block, farmers = await planted(pool, 2)
+    block, farmers = await planted(pool, 2, blocks=2)
     await pool.until(lambda: worked(pool, block, farmers), ledgers=60)
-    await pool.world.expire(block)
     await pool.open_block()
     await pool.world.plant_as_stranger(block + 1)
+    await pool.world.expire(block)
+    await pool.open_block()
+    await pool.world.plant_as_stranger(block + 2)
 
     async def lost() -> bool:
         now = [await pool.farmer(farmer.farmer_id) for farmer in farmers]
