@@ -94,11 +94,18 @@ def loss(
         if never_worked(entry.pail) and pail.block_index < farm_index:
             return Failure(FailureReason.TIMEOUT, "the block ended before any work was accepted; the stake is lost")
         if not block_lives and pail.block_index < farm_index:
-            return Failure(FailureReason.EXPIRED, "the block's life ended, or the farm's owner removed it")
+            return _without_block(entry, ledger)
         return None
     if pail.live_until is not None and ledger > pail.live_until:
         return Failure(FailureReason.EXPIRED, f"the pail's life ended with ledger {pail.live_until}")
     return None
+
+
+def _without_block(entry: PailEntry, ledger: int) -> Failure:
+    """A block's life ends at most a block before those of its pails; one that is missing sooner was removed."""
+    if entry.live_until - ledger > BLOCK_SECONDS:  # ledgers close a second apart at the fastest
+        return Failure(FailureReason.CONTRACT_REFUSED, "the farm's owner removed the block; the stake is lost")
+    return Failure(FailureReason.EXPIRED, "the block's life ended")
 
 
 def never_worked(pail: Pail) -> bool:

@@ -4,6 +4,9 @@ import asyncio
 
 import pytest
 
+from backend.db import open_stores
+from backend.domain.failure import Failure, FailureReason
+from backend.domain.settlement import HarvestClosed
 from devnet.faults import Action, Fault
 from kalepool.v1 import farmers_pb2, pool_pb2, status_pb2
 from tests.fixtures.backend import Pool, StartBackend, World
@@ -123,12 +126,12 @@ async def test_alarms_are_raised_while_nothing_can_be_sent_and_the_pails_are_sav
 
 @pytest.mark.parametrize("lost", [True, False])
 async def test_harvest_closed_wrongly_is_pending_again_after_a_start(
-    start_backend: StartBackend, query: Query, *, lost: bool
+    start_backend: StartBackend, application_url: str, query: Query, *, lost: bool
 ) -> None:
     async with start_backend() as pool:
         block, farmers = await planted(pool, 2)
         await pool.until(lambda: worked(pool, block, farmers), ledgers=60)
-    await close_wrongly(query, lost=lost)
+    await close_wrongly(application_url, lost=lost)
     async with start_backend() as pool:
         await pool.open_block()
         await pool.world.plant_as_stranger(block + 1)
@@ -136,11 +139,13 @@ async def test_harvest_closed_wrongly_is_pending_again_after_a_start(
     assert await recorded(query, "harvest_reopened") == [("harvest_reopened", None, None)] * 2
 
 
-async def test_harvest_closed_wrongly_is_pending_again_within_an_hour(pool: Pool, query: Query) -> None:
+async def test_harvest_closed_wrongly_is_pending_again_within_an_hour(
+    pool: Pool, application_url: str, query: Query
+) -> None:
     await shorten_lives(pool.world, 2_000)
     block, farmers = await planted(pool, 2)
     await pool.until(lambda: worked(pool, block, farmers), ledgers=60)
-    await close_wrongly(query, lost=True)
+    await close_wrongly(application_url, lost=True)
     await pool.advance(300)
     assert await recorded(query, "harvest_reopened") == []
     for _ in range(5):
@@ -154,13 +159,13 @@ async def test_harvest_closed_wrongly_is_pending_again_within_an_hour(pool: Pool
     await pool.until(lambda: harvested(pool, farmers), ledgers=10)
 
 
-async def close_wrongly(query: Query, *, lost: bool) -> None:
+async def close_wrongly(application_url: str, *, lost: bool) -> None:
     """Has the rows say that the pails are gone."""
-    state = "lost" if lost else "failed"
-    await asyncio.to_thread(
-        query,
-        f"UPDATE harvest_transactions SET status = '{state}', error_reason = 'expired'",  # noqa: S608  (our own word)
-    )
+    stores = await open_stores(application_url, max_connections=2)
+    wrong = Failure(FailureReason.EXPIRED, "as a wrong answer had it")
+    closed = [HarvestClosed(pail.harvest_id, lost, wrong) for pail in await stores.harvests.open_pails()]
+    await stores.attempts.apply(closed)
+    await stores.close()
 
 
 async def test_pails_of_a_removed_block_are_lost_and_said_so_at_once(pool: Pool, query: Query) -> None:
@@ -178,5 +183,5 @@ async def test_pails_of_a_removed_block_are_lost_and_said_so_at_once(pool: Pool,
 
     await pool.until(lost, ledgers=10)
     rows = await asyncio.to_thread(query, "SELECT DISTINCT error_message FROM harvest_transactions")
-    assert rows == [("the block's life ended, or the farm's owner removed it",)]
+    assert rows == [("the farm's owner removed the block; the stake is lost",)]
     assert await asyncio.to_thread(query, "SELECT count(*) FROM attempts WHERE kind = 'extension'") == [(0,)]

@@ -194,6 +194,15 @@ def test_pail_is_lost_only_by_proof() -> None:
     assert harvest.loss(pail(), None, farm_index=11, ledger=1_721) is not None
 
 
+def test_pail_without_its_block_is_lost_by_the_owner_or_by_time() -> None:
+    removed = harvest.loss(pail(), entry(0), farm_index=11, ledger=1_100, block_lives=False)
+    ended = harvest.loss(pail(), entry(0), farm_index=11, ledger=1_700, block_lives=False)
+    assert removed is not None
+    assert ended is not None
+    assert (removed.reason, ended.reason) == (FailureReason.CONTRACT_REFUSED, FailureReason.EXPIRED)
+    assert harvest.loss(pail(), entry(0), farm_index=10, ledger=1_100, block_lives=False) is None
+
+
 def test_backstop_has_half_of_the_channels_late_in_a_block() -> None:
     assert harvest.lendable(20, block_age_seconds=179, backstop_age_seconds=240) == 20
     assert harvest.lendable(20, block_age_seconds=180, backstop_age_seconds=240) == 10
