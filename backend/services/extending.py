@@ -50,6 +50,7 @@ class Extending:
         self._reader = chain.reader
         self._factory = chain.factory
         self._submitting = chain.submitting
+        self._budget = chain.budget
         self._watch = chain.watch
         self._channels = channels
         self._blocks: dict[int, int] = {}
@@ -144,8 +145,12 @@ class Extending:
 
     async def _extend(self, pails: Sequence[OpenPail], view: FarmView) -> None:
         batches = _batches(pails)
+        allowance = await self._budget.allowance(view.ledger.sequence)
         async with self._channels.lend(len(batches)) as channels:
-            attempts = [self._attempt(*one, view.ledger.sequence) for one in zip(batches, channels, strict=False)]
+            built = [self._attempt(*one, view.ledger.sequence) for one in zip(batches, channels, strict=False)]
+            attempts = [attempt for attempt in built if allowance.grants(attempt.max_fee)]
+            if len(attempts) < len(built):
+                _log.error("a fee cap keeps lives from being extended", waiting=len(built) - len(attempts))
             if not attempts:
                 return
             _log.warning("extending lives", pails=len(pails), transactions=len(batches), sending=len(attempts))
