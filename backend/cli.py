@@ -12,6 +12,7 @@ import typer
 
 from backend import audit_command
 from backend.app import run
+from backend.at_risk_command import at_risk_command
 from backend.blame_command import blame_command
 from backend.check import findings
 from backend.config import load_database_settings, load_key_settings, load_settings
@@ -38,6 +39,7 @@ quarantine = typer.Typer(
 )
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(audit_command.app, name="audit")
+app.command("at-risk")(at_risk_command)
 app.command("blame")(blame_command)
 
 

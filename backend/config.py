@@ -74,6 +74,10 @@ class KeySettings(SharedSettings):
     key_file: Path
 
 
+class LedgerSettings(ServiceSettings, DatabaseSettings):
+    """What it takes to reach the database and the ledger."""
+
+
 class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     """Everything `kale-backend run` needs.
 
@@ -158,6 +162,15 @@ def load_database_settings(env_file: Path | None = ENV_FILE) -> DatabaseSettings
         ConfigError: a variable is missing or malformed.
     """
     return load(DatabaseSettings, env_file)
+
+
+def load_ledger_settings(env_file: Path | None = ENV_FILE) -> LedgerSettings:
+    """The settings of `kale-backend at-risk`.
+
+    Raises:
+        ConfigError: a variable is missing or malformed.
+    """
+    return load(LedgerSettings, env_file)
 
 
 def load_key_settings(env_file: Path | None = ENV_FILE) -> KeySettings:

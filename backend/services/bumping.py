@@ -13,7 +13,7 @@ from backend.services.access import ChainAccess
 
 _log = structlog.get_logger()
 
-_FIRST = (AttemptKind.HARVEST, AttemptKind.WORK)
+_FIRST = (AttemptKind.HARVEST, AttemptKind.WORK, AttemptKind.EXTENSION)
 """What brings stakes home goes before what stakes them."""
 
 
