@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from devnet.faults import Action, Fault
 from kale_chain.hashing import count_zeros, work_hash
@@ -53,9 +54,27 @@ async def test_plant_confirmed_after_80_percent_is_worked_too(pool: Pool) -> Non
     farmers = await pool.onboard(2, stroops=DEPOSIT)
     block = await pool.open_block()
     await pool.world.plant_as_stranger(block)
-    await to_age(pool, 255)
-    await plant(pool, block)
+    await to_age(pool, 221)  # the last ledger at which the block is still planted in
+    pool.world.devnet.faults.add(Fault(Action.STATUS, "sendTransaction", count=None))
+    stream = pool.pool.Plant(pool_pb2.PlantRequest(request_id="r-1", pooler_id="p-1", block_index=block))
+    reading = asyncio.ensure_future(_read(stream))
+
+    async def stored() -> bool:
+        return (await pool.caught_up()).backend.open_attempts == 2
+
+    await pool.eventually(stored)
+    await pool.advance(3)
+    pool.world.devnet.faults.clear()
+    await pool.while_advancing(reading, ledgers=5)
+    record = await pool.world.farm.block(block)
+    last = await pool.world.rpc.latest_ledger()
+    assert record is not None
+    assert last.close_time - record.timestamp >= 240
     await pool.until(lambda: worked(pool, block, farmers), ledgers=6)
+
+
+async def _read(stream: Any) -> list[pool_pb2.PlantResponse]:
+    return [response async for response in stream]
 
 
 async def test_more_pails_than_channels_are_worked_highest_stake_first(start_backend: StartBackend) -> None:
