@@ -10,11 +10,10 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import text
 
 from backend.config import load_ledger_settings
 from backend.db.database import Database
-from backend.db.harvests import SqlHarvestStore
+from backend.db.harvests import SqlHarvestStore, last_known_ledger
 from backend.domain.life import LifeBand, bands
 from backend.failing import expected_errors
 from kale_chain.errors import RpcError
@@ -24,7 +23,6 @@ from kale_common import logs
 from kale_common.command import ENV_FILE, EnvFile, Json, existing
 
 _CONNECTIONS = 2
-_LAST_KNOWN = text("SELECT coalesce(max(greatest(created_ledger, result_ledger)), 0) FROM attempts")
 
 
 def at_risk_command(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
@@ -51,8 +49,7 @@ async def _held(env_file: Path) -> tuple[int, str | None, Sequence[LifeBand]]:
         lives = await SqlHarvestStore(database).unharvested()
         ledger, fault = await _last_closed(settings.stellar_rpc_urls)
         if fault is not None:
-            async with database.transaction() as connection:
-                ledger = int(await connection.scalar(_LAST_KNOWN) or 0)
+            ledger = await last_known_ledger(database)
     finally:
         await database.close()
     return ledger, fault, bands([life.pail for life in lives], ledger)

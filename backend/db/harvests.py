@@ -75,6 +75,18 @@ _KNOWN = text("""
 SELECT wallet_address, block_index, id, status
 FROM harvest_transactions WHERE block_index = ANY(CAST(:blocks AS bigint[]))
 """)
+_LAST_KNOWN = text("""
+SELECT greatest(
+    (SELECT max(greatest(created_ledger, result_ledger)) FROM attempts),
+    (SELECT ledger_sequence FROM chain_cursor)
+)
+""")
+
+
+async def last_known_ledger(database: Database) -> int:
+    """The last closed ledger that the rows know of; 0 if they know none."""
+    async with database.transaction() as connection:
+        return int(await connection.scalar(_LAST_KNOWN) or 0)
 
 
 class SqlHarvestStore:
