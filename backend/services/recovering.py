@@ -13,14 +13,12 @@ from backend.domain.settlement import HarvestReopened
 from backend.ports.chain import PailKey
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
-from kale_chain.model import BLOCK_SECONDS, PailEntry
+from kale_chain.model import PailEntry
 
 _log = structlog.get_logger()
 
 SWEEP_SECONDS = 3600
 """Ledger time from one sweep of everything that lives to the next."""
-LAST_LOOK_SECONDS = BLOCK_SECONDS * 7 // 10
-"""Age of a block at which its pails are compared with the rows, so that the backstop misses none."""
 _BLOCKS_IN_ONE_GO = 200
 _PAILS_IN_ONE_GO = 2_000
 
@@ -39,14 +37,12 @@ class Recovering:
         self._rows = chain.submitting.rows
         self._swept_to: int | None = None
         self._swept_at = 0
-        self._last_look = -1
 
     async def act(self) -> None:
         """Adopts pails that no row knows.
 
-        They are compared at start and then hourly in every block that lives; and in each block shortly before its
-        backstop, and once it has closed. Not before every closed ledger was settled: what those to come hold is booked
-        from them.
+        They are compared at start and then hourly in every block that lives, and in each block once it has closed.
+        Not before every closed ledger was settled: what those to come hold is booked from them.
         """
         view = self._watch.view
         if self._submitting.closed < view.ledger.sequence:
@@ -58,9 +54,6 @@ class Recovering:
         elif self._swept_to < index:
             await self.sweep(range(self._swept_to, index))
         self._swept_to = index
-        if self._last_look < index and view.ledger.close_time - view.farm.block.timestamp >= LAST_LOOK_SECONDS:
-            await self.sweep([index])
-            self._last_look = index
 
     async def sweep_all(self) -> int:
         """Adopts or reopens our farmers' pails in every block that lives; how many they were."""

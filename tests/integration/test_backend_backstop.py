@@ -147,15 +147,3 @@ async def test_block_that_nobody_ends_is_worked_after_its_300_seconds(start_back
     await world.devnet.advance(80)
     async with start_backend() as pool:
         await pool.until(lambda: worked(pool, block, farmers), ledgers=6)
-
-
-async def test_pail_that_no_row_knows_is_found_in_time(pool: Pool, query: Query) -> None:
-    (farmer,) = await pool.onboard(1, stroops=DEPOSIT)
-    block = await pool.open_block()
-    await plant(pool, block)
-    # As if wrong answers had made the plant a failed one.
-    await asyncio.to_thread(query, "ALTER TABLE harvest_transactions DISABLE TRIGGER USER")
-    await asyncio.to_thread(query, "DELETE FROM harvest_transactions")
-    await asyncio.to_thread(query, "ALTER TABLE harvest_transactions ENABLE TRIGGER USER")
-    await to_age(pool, 235)
-    await pool.until(lambda: worked(pool, block, [farmer]), ledgers=6)
