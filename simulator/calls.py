@@ -14,15 +14,21 @@ Function = Literal["plant", "work", "harvest"]
 _ADDRESS = struct.pack(">iii", 18, 0, 0)
 """ScVal address of an Ed25519 account: its kind, the address's and the key's."""
 _KEY_BYTES = 32
+_U32 = struct.pack(">i", 3)
+"""Kind of a ScVal u32."""
 
 
 @dataclass(frozen=True, slots=True)
 class FarmCall:
-    """A call of the farm. `number` is the stake of a plant and the block of a harvest; 0 for a work."""
+    """A call of the farm. `number` is the stake of a plant and the block of a harvest; 0 for a work.
+
+    `block_index` is the block that a plant was built for, as its footprint says; None for other calls.
+    """
 
     function: Function
     farmer: str
     number: int
+    block_index: int | None = None
 
 
 class CallReader:
@@ -48,9 +54,17 @@ def _symbol(name: str) -> bytes:
 
 def _read(function: Function, raw: bytes, place: int) -> FarmCall:
     place += 4 + len(_ADDRESS)
-    farmer = StrKey.encode_ed25519_public_key(raw[place : place + _KEY_BYTES])
+    key = raw[place : place + _KEY_BYTES]
+    farmer = StrKey.encode_ed25519_public_key(key)
     place += _KEY_BYTES + 4
     if function == "plant":
         high, low = struct.unpack_from(">qQ", raw, place)
-        return FarmCall(function, farmer, (high << 64) + low)
+        return FarmCall(function, farmer, (high << 64) + low, _planted_block(raw, key))
     return FarmCall(function, farmer, struct.unpack_from(">I", raw, place)[0] if function == "harvest" else 0)
+
+
+def _planted_block(raw: bytes, key: bytes) -> int | None:
+    """The block of the pail that a plant's footprint names."""
+    mark = _symbol("Pail") + _ADDRESS + key + _U32
+    place = raw.find(mark)
+    return None if place < 0 else int(struct.unpack_from(">I", raw, place + len(mark))[0])

@@ -21,6 +21,9 @@ class Violation(SimulatorError):  # noqa: N818 - a finding, not an error of the 
         self.what = what
         super().__init__(f"{check} in block {block_index}: {what}")
 
+    def __reduce__(self) -> tuple[type[Violation], tuple[str, int, str]]:
+        return Violation, (self.check, self.block_index, self.what)
+
 
 class StuckError(SimulatorError):
     """Every task waits, and no timer is set."""

@@ -115,13 +115,14 @@ class Truth:
                 self._harvest(call, record, sequence, stranger=stranger)
 
     def _plant(self, call: FarmCall, record: TransactionRecord, sequence: int) -> None:
-        key = (call.farmer, self.index)
-        known = self.pails.get(key)
-        if known is not None and known.planted < sequence:
-            raise Violation("double plant", self.index, f"{call.farmer} was planted in ledger {known.planted} already")
+        """A plant that fails for another block, as one does that meets a paused farm, is no second one for this."""
+        index = self.index if record.successful or call.block_index is None else call.block_index
+        known = self.pails.get((call.farmer, index))
+        if known is not None:
+            raise Violation("double plant", index, f"{call.farmer} was planted in ledger {known.planted} already")
         if record.successful:
-            pail = TruePail(call.farmer, self.index, call.number, sequence)
-            self.pails[key] = self.open_pails[key] = pail
+            pail = TruePail(call.farmer, index, call.number, sequence)
+            self.pails[pail.key] = self.open_pails[pail.key] = pail
 
     def _harvest(self, call: FarmCall, record: TransactionRecord, sequence: int, *, stranger: bool) -> None:
         pail = self.pails.get((call.farmer, call.number))
