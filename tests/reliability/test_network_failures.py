@@ -3,9 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
-import aiohttp
 import pytest
 
 from devnet.faults import Action, Fault
@@ -16,8 +14,6 @@ from tests.fixtures.backend import Pool, StartBackend, World
 from tests.fixtures.devnet import GENESIS_TIME
 from tests.fixtures.farming import (
     DEPOSIT,
-    STAKE,
-    balance_adds_up,
     brought_home,
     planted,
     request,
@@ -133,23 +129,3 @@ async def test_rate_limits_slow_the_pool_down_and_lose_nothing(world: World, sta
         await pool.until(lambda: worked(pool, block, farmers), ledgers=10)
         assert [fault.count for fault in limited] == [0, 0, 0]
         await brought_home(pool, block, farmers)
-
-
-async def test_block_removed_from_the_ledger_is_booked_as_lost_to_the_stroop(pool: Pool) -> None:
-    await pool.world.plant_as_stranger(await pool.open_block())  # a farm without its block 0 would make it anew
-    block, farmers = await planted(pool, 2)
-    await post(pool.world, "expire", {"block_index": block})
-
-    async def lost() -> bool:
-        return all([(await pool.farmer(farmer.farmer_id)).lost_stake_stroops == STAKE for farmer in farmers])
-
-    await pool.world.plant_as_stranger(block + 1, after_missing=True)
-    await pool.until(lost, ledgers=10)
-    for farmer in farmers:
-        await balance_adds_up(pool, farmer.farmer_id)
-
-
-async def post(world: World, action: str, body: dict[str, Any]) -> None:
-    """Orders the ledger to do something."""
-    async with aiohttp.ClientSession() as session, session.post(f"{world.devnet.url}/devnet/{action}", json=body) as it:
-        assert it.ok, await it.text()
