@@ -27,7 +27,10 @@ class Booking:
         self._gap = False
 
     async def start(self, oldest: int | None, last: int) -> int:
-        """The ledger after which to follow: the cursor, or what follows the ledgers that are lost to reading.
+        """The ledger after which to follow.
+
+        It is the cursor, or an earlier one after which an open attempt may have been applied, or what follows the
+        ledgers that are lost to reading.
 
         Args:
             oldest: The ledger after which the oldest open attempt may have been applied; None: nothing is open.
@@ -37,7 +40,9 @@ class Booking:
             DatabaseUnavailableError, LedgerUnavailableError: it cannot be told.
         """
         cursor = await self._money.cursor()
-        wanted = min(last, last if oldest is None else oldest) if cursor.ledger is None else cursor.ledger
+        # The cursor alone is not enough: a backend that has lost its lease may have moved it past a ledger without
+        # knowing the attempts of a newer one. What is read again is booked once all the same.
+        wanted = min(one for one in (last if cursor.ledger is None else cursor.ledger, oldest) if one is not None)
         after = min(await self._feed.readable_after(wanted), max(wanted, last))
         if cursor.ledger is None or after > cursor.ledger:
             if after > wanted:
