@@ -35,7 +35,6 @@ class Spells:
     """Begins and ends them.
 
     Attributes:
-        halted: No ledger closes.
         expired: Pails whose life was ended, and why.
         restores: How often the database was restored.
         restored: The ledger of the last time, and the fence that the backup had.
@@ -44,7 +43,6 @@ class Spells:
     def __init__(self, world: World, rolls: random.Random) -> None:
         self._world = world
         self.rolls = rolls
-        self.halted = False
         self.expired: dict[PailKey, str] = {}
         self.restores = 0
         self.restored: tuple[int, int] | None = None

@@ -31,7 +31,6 @@ class Climate:
     database_outage: float = 0.002
     lag: float = 0.006
     queue_dropped: float = 0.01
-    halt: float = 0.001
     fee_spike: float = 0.004
     pause: float = 0.001
     second_backend: float = 0.06

@@ -173,8 +173,6 @@ class World:
         """One ledger: everybody acts, it closes, and is looked at."""
         struck = self.weather.struck
         await asyncio.sleep(LEDGER_SECONDS)
-        if self.spells.halted:
-            return
         self.accounts.next_ledger()
         self.strangers.act()
         await self._let_pooler_act()
