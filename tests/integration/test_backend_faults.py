@@ -19,6 +19,26 @@ from tests.fixtures.stores import Query
 DEPOSIT = 100 * 10_000_000
 STAKE = DEPOSIT // 10
 Outage = Callable[..., None]
+# What a database restored to a state before the plants holds: no rows of theirs, and the books as they were.
+BEFORE_THE_PLANTS = """
+SET session_replication_role = replica;
+UPDATE chain_cursor
+SET ledger_sequence = (SELECT min(p.ledger_sequence) - 1 FROM plant_transactions AS p), equal_at = NULL;
+DELETE FROM harvest_transactions;
+DELETE FROM plant_request_plants;
+DELETE FROM plant_requests;
+DELETE FROM work_results;
+DELETE FROM plant_transactions;
+DELETE FROM attempts WHERE kind = 'plant';
+DELETE FROM money_postings WHERE transfer_id IN (
+    SELECT id FROM money_transfers WHERE ledger_sequence > (SELECT c.ledger_sequence FROM chain_cursor AS c)
+);
+DELETE FROM money_transfers WHERE ledger_sequence > (SELECT c.ledger_sequence FROM chain_cursor AS c);
+UPDATE money_accounts AS a
+SET balance = coalesce((SELECT sum(p.amount) FROM money_postings AS p WHERE p.account_id = a.id), 0);
+UPDATE farmers AS f
+SET balance = (SELECT a.balance FROM money_accounts AS a WHERE a.farmer_id = f.id AND a.kind = 'available')
+"""
 
 
 def request(block: int, request_id: str = "r-1") -> pool_pb2.PlantRequest:
@@ -118,17 +138,7 @@ async def test_pails_that_no_row_knows_are_adopted_and_harvested(
         farmers = await pool.onboard(2, stroops=DEPOSIT)
         block = await pool.open_block()
         await pool.plant(request(block))
-    # The database is restored to a state before the plants.
-    for table in (
-        "harvest_transactions",
-        "plant_request_plants",
-        "plant_requests",
-        "work_results",
-        "plant_transactions",
-    ):
-        await asyncio.to_thread(query, f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        await asyncio.to_thread(query, f"DELETE FROM {table}")  # noqa: S608  (our own names)
-        await asyncio.to_thread(query, f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    await asyncio.to_thread(query, BEFORE_THE_PLANTS)
     async with start_backend() as pool:
 
         async def adopted() -> bool:

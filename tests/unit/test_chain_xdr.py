@@ -161,7 +161,7 @@ def test_a_trustline_and_an_account_are_read_to_the_stroop() -> None:
         ext=stellar_xdr.AccountEntryExt(0),
     )
     entry = stellar_xdr.LedgerEntryData(stellar_xdr.LedgerEntryType.ACCOUNT, account=account).to_xdr()
-    assert read_account(entry) == Account(sequence=2**40, balance_stroops=5)
+    assert read_account(entry) == Account(sequence=2**40, balance_stroops=5, reserved_stroops=10_000_000)
     for read in (read_block, read_pail, read_instance, read_trustline_balance):
         with pytest.raises(MalformedXdrError):
             read(entry)
