@@ -15,7 +15,7 @@ RUSTFLAGS="-Ctarget-feature=+avx2,+avx512f,+avx512vl" miri avx
 echo "NEON: checked, and run by an emulator"
 rustup target add aarch64-unknown-linux-gnu
 cargo clippy --locked --target aarch64-unknown-linux-gnu --package kale_hash_rs --no-default-features -- --deny warnings
-if command -v qemu-aarch64 aarch64-linux-gnu-gcc >/dev/null; then
+if command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null; then
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
         cargo test --release --locked --target aarch64-unknown-linux-gnu --package kale_hash_rs --no-default-features \
