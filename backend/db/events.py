@@ -79,9 +79,9 @@ class SqlEventStore:
         """Adds every committed event to the audit chain that is not in it yet; returns the chain's head."""
         while True:
             async with self._database.transaction() as connection:
-                if await connection.scalar(_WAITING):
-                    await connection.execute(_SEAL, {"most": _SEALED_AT_ONCE})
                 waiting = await connection.scalar(_WAITING)
+                if waiting:
+                    await connection.execute(_SEAL, {"most": _SEALED_AT_ONCE})
                 row = (await connection.execute(_HEAD)).one_or_none()
             if not waiting:
                 return ChainHead(0) if row is None else ChainHead(row.number, row.hash)
