@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("backend", "pooler", "kalepool", "kale_chain", "kale_common", "kale_hash_rs")
+PACKAGES = ("backend", "pooler", "kalepool", "kale_chain", "kale_common", "kale_hash_rs", "kale_lifeboat")
 RUST = ("kale_hash_rs/src/", "kale_hash_rs/tests/", "kale_hash_rs/benches/", "kale_hash_rs/fuzz/")
 
 pytestmark = pytest.mark.packaging
