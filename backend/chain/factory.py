@@ -96,7 +96,15 @@ class KaleTransactionFactory:
         self._fee = min(max(stats.soroban_inclusion_p90, MIN_FEE), MAX_INCLUSION_FEE)
 
     def plant(
-        self, key: FarmerKey, *, stake: int, block_index: int, sequence: int, max_ledger: int, shortfalls: int = 0
+        self,
+        key: FarmerKey,
+        *,
+        stake: int,
+        block_index: int,
+        sequence: int,
+        min_ledger: int,
+        max_ledger: int,
+        shortfalls: int = 0,
     ) -> SignedTransaction:
         """See TransactionFactory."""
         call = self._farm.plant(
@@ -104,7 +112,7 @@ class KaleTransactionFactory:
             stake=stake,
             block_index=block_index,
             sequence=sequence,
-            bounds=Bounds(max_ledger=max_ledger),
+            bounds=Bounds(min_ledger, max_ledger=max_ledger),
             resources=_resources(PLANT if stake > 0 else PLANT_WITHOUT_STAKE, shortfalls),
         )
         return self._bumped(call.signed_by(self._vault.signer(key)))

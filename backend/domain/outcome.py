@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from backend.domain.attempt import Attempt, AttemptKind, AttemptState
 from backend.domain.failure import Failure, FailureReason
-from backend.domain.plant import RESOURCE_FAILURES, failure_of
+from backend.domain.plant import RESOURCE_FAILURES, TRAPPED, failure_of
 from backend.domain.result import Contract, TransactionResult
 from backend.domain.settlement import (
     BatchReleased,
@@ -68,7 +68,8 @@ def _plant(attempt: Attempt, result: TransactionResult) -> Sequence[Effect]:
     if result.successful:
         return (PlantConfirmed(attempt.intent_id, result.ledger, result.hash.hex()),)
     unexplained = result.operation_code is None and result.contract_error is None
-    if unexplained or result.operation_code in RESOURCE_FAILURES:
+    trapped = result.operation_code == TRAPPED and result.contract_error is None
+    if unexplained or trapped or result.operation_code in RESOURCE_FAILURES:
         return ()
     return (PlantFailed(attempt.intent_id, failure_of(result)),)
 

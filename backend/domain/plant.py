@@ -11,8 +11,13 @@ from backend.domain.attempt import RPC_SILENT
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.result import Contract, TransactionResult
 from backend.errors import BlockNotDueError, BlockPassedError, FarmPausedError
+from kale_chain.clock import Pace
 from kale_chain.errors import FarmErrorCode, TokenErrorCode
 from kale_chain.model import BLOCK_SECONDS, Block, Farm, Ledger
+
+TRAPPED = "trapped"
+"""The code of a contract call that the host has ended. Without a contract's error it is an access outside the
+footprint: the plant met another block than the one it was built for."""
 
 ADOPTED_POOLER = "recovered"
 """The pooler_id of plants that were found on the ledger and that no row knew."""
@@ -98,14 +103,17 @@ class FarmView:
 
 _WORK_SECONDS = BLOCK_SECONDS - 220
 """Time that a plant must leave for its work: the same mark after which poolers ask for no more plants."""
+_ASKED_AHEAD = 3
+"""Ledgers before the one that is expected to open a block, from which on it may be asked for."""
 
 
-def admit(view: FarmView, block_index: int, *, ledger_seconds: int) -> bool:
-    """Whether `block_index` may be planted now (True) or within about two ledgers (False: wait and ask again).
+def admit(view: FarmView, block_index: int, *, pace: Pace) -> bool:
+    """Whether `block_index` may be planted now (True) or within about three ledgers (False: wait and ask again).
 
-    A plant takes effect in the ledger after the last closed one. The open block is refused in its last 80 s: a plant
-    that late is a stake for which a pooler, and after it the backstop, may find no time to work. `ledger_seconds` is
-    the present time from one ledger to the next.
+    A plant takes effect in the ledger after the last closed one, at the present `pace` of ledgers. The next block is
+    planted as soon as that ledger surely is late enough to open it, so that our plants are in the opening ledger. The
+    open block is refused in its last 80 s: a plant that late is a stake for which a pooler, and after it the backstop,
+    may find no time to work.
 
     Raises:
         FarmPausedError: the farm is paused.
@@ -121,12 +129,13 @@ def admit(view: FarmView, block_index: int, *, ledger_seconds: int) -> bool:
         raise BlockNotDueError(block_index, view.farm.index, None)
     time_left = view.turnover_time - view.ledger.close_time
     if block_index == now:
-        if now == view.farm.index and time_left < max(_WORK_SECONDS, ledger_seconds + 1):
+        if now == view.farm.index and time_left < max(_WORK_SECONDS, pace.longest):
             raise BlockPassedError(block_index, view.farm.index)
         return True
-    if time_left > 2 * ledger_seconds:
+    opening = pace.opening(view.ledger, view.turnover_time)
+    if opening.expected > view.ledger.sequence + _ASKED_AHEAD:
         raise BlockNotDueError(block_index, view.farm.index, view.turnover_time)
-    return False
+    return opening.latest == view.ledger.sequence + 1
 
 
 _FARM_REASONS: Mapping[int, tuple[FailureReason, str]] = {
@@ -146,40 +155,43 @@ _REFUSED: Mapping[str, tuple[FailureReason, str]] = {
     RPC_SILENT: (FailureReason.EXPIRED, "no RPC took the plant in time; nothing was spent"),
     "txINSUFFICIENT_BALANCE": (FailureReason.FEE_ACCOUNT_LOW, "the master account cannot pay the fee; send it XLM"),
     "txNO_ACCOUNT": (FailureReason.ACCOUNT_MISSING, "the farmer's account does not exist"),
+    TRAPPED: (FailureReason.WRONG_BLOCK, "the block turned over between building and applying the plant"),
 }
 RESOURCE_FAILURES = frozenset({"resource_limit_exceeded", "insufficient_refundable_fee", "entry_archived"})
 
 
 def failure_of(result: TransactionResult) -> Failure:
-    """Why a ledger refused a plant.
-
-    A trap that no contract explains is an access outside the footprint: the plant met another block than the one it
-    was built for.
-    """
+    """Why a ledger refused a plant for good."""
     error = result.contract_error
     if error is not None:
         table = {Contract.FARM: _FARM_REASONS, Contract.TOKEN: _TOKEN_REASONS}.get(error.contract, {})
         unlisted = (FailureReason.CONTRACT_REFUSED, f"the {error.contract} contract refused with error {error.code}")
         return Failure(*table.get(error.code, unlisted))
-    if result.operation_code == "trapped":
-        return Failure(FailureReason.WRONG_BLOCK, "the block turned over between building and applying the plant")
-    if result.operation_code is not None:
+    if result.operation_code is not None and result.operation_code not in _REFUSED:
         return Failure(FailureReason.CONTRACT_REFUSED, f"the ledger refused the plant with {result.operation_code}")
-    return refusal(result.code)
+    return refusal(result.operation_code or result.code)
 
 
 def refusal(code: str | None) -> Failure:
-    """Why a plant never entered a ledger: `code` is the network's last refusal at submission, None if it gave none."""
+    """Why a plant came to nothing; `code` is the trap it ended in or the network's last refusal, if there was one."""
     if code is None:
         return Failure(FailureReason.EXPIRED, "no ledger took the plant in time; nothing was spent")
     return Failure(*_REFUSED.get(code, (FailureReason.NETWORK_REFUSED, f"the network refused the plant with {code}")))
 
 
-def may_rebuild(view: FarmView, block_index: int, attempts: int, *, ledger_seconds: int, max_attempts: int) -> bool:
-    """Whether a plant whose transaction expired is worth another one: the block is plantable and tries are left."""
-    if attempts >= max_attempts:
+_MOST_ATTEMPTS = 5
+_MOST_TRAPPED = 2
+"""A plant sent for the opening ledger meets the block before now and then; twice is no chance."""
+
+
+def may_rebuild(view: FarmView, block_index: int, attempts: int, last_code: str | None, *, pace: Pace) -> bool | None:
+    """Whether a plant whose transaction came to nothing gets another one: now (True), not yet (None), no more (False).
+
+    It does while its block is plantable or about to be, and tries are left.
+    """
+    if attempts >= (_MOST_TRAPPED if last_code == TRAPPED else _MOST_ATTEMPTS):
         return False
     try:
-        return admit(view, block_index, ledger_seconds=ledger_seconds)
+        return admit(view, block_index, pace=pace) or None
     except (BlockPassedError, BlockNotDueError, FarmPausedError):
         return False

@@ -209,9 +209,20 @@ class TransactionFactory(Protocol):
         """Addresses of the channel accounts."""
 
     def plant(
-        self, key: FarmerKey, *, stake: int, block_index: int, sequence: int, max_ledger: int, shortfalls: int = 0
+        self,
+        key: FarmerKey,
+        *,
+        stake: int,
+        block_index: int,
+        sequence: int,
+        min_ledger: int,
+        max_ledger: int,
+        shortfalls: int = 0,
     ) -> SignedTransaction:
-        """A farmer's plant, its own source. Raises SealedSeedError if the farmer's seed does not open."""
+        """A farmer's plant, its own source, for `min_ledger` at the earliest.
+
+        Raises SealedSeedError if the farmer's seed does not open.
+        """
 
     def work(
         self,

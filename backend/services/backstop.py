@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
@@ -43,7 +44,7 @@ class Backstop:
             return
         pails = await self._works.unworked(index)
         start = backstop_age(
-            unworked=len(pails), channels=self._channels.count, ledger_seconds=self._watch.ledger_seconds
+            unworked=len(pails), channels=self._channels.count, ledger_seconds=math.ceil(self._watch.pace.mean)
         )
         self._channels.backstop_age_seconds = start
         if not pails or age < start:

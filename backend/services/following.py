@@ -14,11 +14,10 @@ from backend.ports.chain import ChainReader, ClosedLedgers, LedgerFeed
 from backend.services.booking import Booking
 from backend.services.pulse import Pulse
 from backend.services.submitting import Ended, Submitting
+from kale_chain.clock import BlockClock, Pace
 from kale_chain.model import Farm, Ledger
 
 _log = structlog.get_logger()
-
-_USUAL_LEDGER_SECONDS = 5
 
 
 class FarmWatch:
@@ -32,7 +31,7 @@ class FarmWatch:
         self._follow = follow
         self.closed = Pulse()
         self.fault: str | None = "the ledger has not been read yet"
-        self.ledger_seconds = _USUAL_LEDGER_SECONDS
+        self._clock = BlockClock()
         self._view: FarmView | None = None
         self._last: Ledger | None = None
 
@@ -40,6 +39,11 @@ class FarmWatch:
     def last(self) -> Ledger | None:
         """The last closed ledger whose transactions were settled."""
         return self._last
+
+    @property
+    def pace(self) -> Pace:
+        """How fast ledgers close."""
+        return self._clock.pace
 
     @property
     def known(self) -> FarmView | None:
@@ -59,10 +63,8 @@ class FarmWatch:
 
     async def refresh(self, last: Ledger) -> None:
         """Reads the farm after `last` closed; a fault is remembered, not raised."""
-        before, self._last = self._last, last
-        if before is not None and last.sequence > before.sequence:
-            seconds = (last.close_time - before.close_time) // (last.sequence - before.sequence)
-            self.ledger_seconds = max(1, min(seconds, 2 * _USUAL_LEDGER_SECONDS))
+        self._last = last
+        self._clock.observe(last)
         try:
             self._view = await self._reader.view(last)
         except LedgerUnavailableError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -13,7 +13,7 @@ import structlog
 from backend.domain.attempt import Attempt, AttemptKind
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import FarmerKey
-from backend.domain.plant import RESOURCE_FAILURES, Plant, PlantRequest, PlantState
+from backend.domain.plant import RESOURCE_FAILURES, FarmView, Plant, PlantRequest, PlantState
 from backend.domain.settlement import PlantFailed
 from backend.domain.spending import Allowance
 from backend.domain.staking import stake
@@ -21,6 +21,7 @@ from backend.errors import SealedSeedError
 from backend.ports.stores import Candidate, UnsentPlant
 from backend.services.access import ChainAccess
 from backend.services.submitting import LEDGER_WINDOW, attempt_of
+from kale_chain.clock import Pace
 from kale_chain.model import Account
 
 _log = structlog.get_logger()
@@ -40,18 +41,34 @@ class PlantPlan:
     plants: Sequence[Plant]
     attempts: Sequence[Attempt]
 
+    def as_of(self, closed: int) -> PlantPlan:
+        """This plan with attempts that are stored after ledger `closed`, maybe later than they were built."""
+        attempts = [replace(attempt, created_ledger=closed) for attempt in self.attempts]
+        return replace(self, attempts=attempts)
+
 
 @dataclass(frozen=True, slots=True)
-class _Window:
-    """The last closed ledger, and the first that can no longer take a plant."""
+class Window:
+    """The ledgers that can take plants: from `min_ledger` on, but none from `max_ledger` on."""
 
     closed: int
+    """The last closed ledger when they were built."""
+    min_ledger: int
     max_ledger: int
 
     @classmethod
-    def after(cls, closed: int, plants: int) -> Self:
-        """The window of so many plants sent together."""
-        return cls(closed, closed + LEDGER_WINDOW + plants // _PLANTS_IN_A_LEDGER)
+    def now(cls, closed: int, plants: int) -> Self:
+        """From the next ledger on, for so many plants sent together."""
+        return cls(closed, closed + 1, closed + LEDGER_WINDOW + plants // _PLANTS_IN_A_LEDGER)
+
+    @classmethod
+    def of(cls, view: FarmView, block_index: int, pace: Pace, plants: int) -> Self:
+        """As `now`; in a block that is not open yet, from the first ledger that can open it."""
+        closed = view.ledger.sequence
+        if block_index == view.plantable_index:
+            return cls.now(closed, plants)
+        opening = pace.opening(view.ledger, view.turnover_time)
+        return replace(cls.now(opening.latest - 1, plants), closed=closed, min_ledger=opening.earliest)
 
 
 class PlantPlanner:
@@ -64,13 +81,12 @@ class PlantPlanner:
         self._budget = chain.budget
 
     async def plan(
-        self, request: PlantRequest, earlier: Sequence[UUID], candidates: Sequence[Candidate], *, last_ledger: int
+        self, request: PlantRequest, earlier: Sequence[UUID], candidates: Sequence[Candidate], window: Window
     ) -> PlantPlan:
-        """The plan of a request; `last_ledger` is the last closed one."""
-        window = _Window.after(last_ledger, len(candidates))
+        """The plan of a request, in transactions for these ledgers."""
         addresses = [candidate.key.address for candidate in candidates]
         accounts, balances, allowance = await asyncio.gather(
-            self._reader.accounts(addresses), self._reader.balances(addresses), self._budget.allowance(last_ledger)
+            self._reader.accounts(addresses), self._reader.balances(addresses), self._budget.allowance(window.closed)
         )
         plants, attempts = [], []
         for number, candidate in enumerate(candidates):
@@ -82,13 +98,10 @@ class PlantPlanner:
             attempts += [] if attempt is None else [attempt]
         return PlantPlan(earlier, plants, attempts)
 
-    async def replan(
-        self, unsent: Sequence[UnsentPlant], *, last_ledger: int
-    ) -> tuple[list[Attempt], list[PlantFailed]]:
-        """New attempts for pending plants whose transactions expired; those that cannot be built fail."""
+    async def replan(self, unsent: Sequence[UnsentPlant], window: Window) -> tuple[list[Attempt], list[PlantFailed]]:
+        """New attempts for pending plants whose transactions came to nothing; those that cannot be built fail."""
         accounts = await self._reader.accounts([one.plant.address for one in unsent])
-        allowance = await self._budget.allowance(last_ledger)
-        window = _Window.after(last_ledger, len(unsent))
+        allowance = await self._budget.allowance(window.closed)
         attempts, failed = [], []
         for one in unsent:
             shortfalls = one.attempts if one.last_code in RESOURCE_FAILURES else 0
@@ -108,7 +121,7 @@ class PlantPlanner:
         candidate: Candidate,
         accounts: Mapping[str, Account],
         balances: Mapping[str, int],
-        window: _Window,
+        window: Window,
     ) -> tuple[Plant, Attempt | None]:
         key = candidate.key
         balance = balances.get(key.address)
@@ -131,7 +144,7 @@ class PlantPlanner:
         return _failed(plant, outcome), None
 
     def _attempt(
-        self, plant: Plant, key: FarmerKey, accounts: Mapping[str, Account], window: _Window, shortfalls: int = 0
+        self, plant: Plant, key: FarmerKey, accounts: Mapping[str, Account], window: Window, shortfalls: int = 0
     ) -> Attempt | Failure:
         account = accounts.get(plant.address)
         if account is None:
@@ -142,6 +155,7 @@ class PlantPlanner:
                 stake=plant.stake_stroops,
                 block_index=plant.block_index,
                 sequence=self._submitting.next_sequence(plant.address, account.sequence),
+                min_ledger=window.min_ledger,
                 max_ledger=window.max_ledger,
                 shortfalls=shortfalls,
             )

@@ -13,11 +13,10 @@ from backend.domain.settlement import PlantFailed
 from backend.errors import RequestReusedError, StoreConflictError
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
-from backend.services.plant_plan import PlantPlan, PlantPlanner
+from backend.services.plant_plan import PlantPlan, PlantPlanner, Window
 
 _log = structlog.get_logger()
 
-_MAX_ATTEMPTS = 5
 _MAX_PLANS = 3
 
 
@@ -48,9 +47,9 @@ class Planting:
     async def request(self, request: PlantRequest) -> None:
         """Plants what the request asks for; returns once everything is stored and sent. A repeat does nothing.
 
-        A request for the next block, made at most about two ledgers early, waits until it can be planted; its
-        transactions are signed meanwhile. Once begun it goes on even if the caller is cancelled: what is stored must be
-        sent.
+        A request for the next block, made at most about three ledgers early, waits until it can be planted in the
+        ledger that opens it; its transactions are signed meanwhile. Once begun it goes on even if the caller is
+        cancelled: what is stored must be sent.
 
         Raises:
             RequestReusedError: the request id was used for another request.
@@ -115,15 +114,15 @@ class Planting:
         unsent = await self._plants.unsent()
         if not unsent:
             return
-        view, seconds = self._watch.view, self._watch.ledger_seconds
+        view, pace = self._watch.view, self._watch.pace
         again, failed = [], []
         for one in unsent:
-            block = one.plant.block_index
-            if may_rebuild(view, block, one.attempts, ledger_seconds=seconds, max_attempts=_MAX_ATTEMPTS):
+            rebuilt = may_rebuild(view, one.plant.block_index, one.attempts, one.last_code, pace=pace)
+            if rebuilt:
                 again.append(one)
-            else:
+            elif rebuilt is False:
                 failed.append(PlantFailed(one.plant.plant_id, refusal(one.last_code)))
-        attempts, unbuildable = await self._planner.replan(again, last_ledger=view.ledger.sequence)
+        attempts, unbuildable = await self._planner.replan(again, Window.now(view.ledger.sequence, len(again)))
         if failed or unbuildable:
             await self._attempts.apply([*failed, *unbuildable])
             self._rows.beat()
@@ -146,6 +145,7 @@ class Planting:
         for remaining in reversed(range(_MAX_PLANS)):
             plan = await self._plan(request)
             await self._until_due(request)
+            plan = plan.as_of(self._watch.view.ledger.sequence)
             try:
                 async with self._submitting.storing():
                     await self._plants.begin(request, earlier=plan.earlier, plants=plan.plants, attempts=plan.attempts)
@@ -161,7 +161,8 @@ class Planting:
         earlier = [p.plant_id for p in await self._plants.plants_of(request.block_index, request.pooler_id)][:wanted]
         room = None if wanted is None else wanted - len(earlier)
         candidates = [] if room == 0 else await self._plants.candidates(request.block_index, room)
-        return await self._planner.plan(request, earlier, candidates, last_ledger=self._watch.view.ledger.sequence)
+        window = Window.of(self._watch.view, request.block_index, self._watch.pace, len(candidates))
+        return await self._planner.plan(request, earlier, candidates, window)
 
     async def _until_due(self, request: PlantRequest) -> None:
         while True:
@@ -171,4 +172,4 @@ class Planting:
             await self._watch.closed.after(seen)
 
     def _is_due(self, request: PlantRequest) -> bool:
-        return admit(self._watch.view, request.block_index, ledger_seconds=self._watch.ledger_seconds)
+        return admit(self._watch.view, request.block_index, pace=self._watch.pace)

@@ -10,16 +10,19 @@ from backend.domain import attempt, farmer, harvest, plant
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import FarmerChange, FarmerState, check_change
 from backend.domain.harvest import OpenPail
-from backend.domain.plant import FarmView, admit, failure_of, may_rebuild, refusal
+from backend.domain.plant import TRAPPED, FarmView, admit, failure_of, may_rebuild, refusal
 from backend.domain.result import Contract, ContractError, TransactionResult
 from backend.domain.staking import stake
 from backend.domain.work import WorkReport, WorkState, backstop_age, fault_of, settle, supersedes
 from backend.errors import BlockNotDueError, BlockPassedError, FarmerDepartedError, FarmPausedError, TransitionError
+from backend.services.plant_plan import Window
+from kale_chain.clock import UNKNOWN, Pace
 from kale_chain.hashing import count_zeros, work_hash
 from kale_chain.model import Block, Farm, Ledger, Pail, PailEntry
 
 ADDRESS = "GBDVX4VELCDSQ54KQJYTNHXAHFLBCA77ZY2USQBM4CSHTTV7DME7KALE"
 ENTROPY = bytes(range(32))
+STEADY = Pace(5, 0, 5, 5)
 
 
 def view(*, index: int, age: int, is_open: bool = True, paused: bool = False) -> FarmView:
@@ -44,12 +47,23 @@ def view(*, index: int, age: int, is_open: bool = True, paused: bool = False) ->
 def test_block_may_be_planted_when_the_next_ledger_would_put_a_plant_into_it(
     index: int, age: int, is_open: bool, asked: int
 ) -> None:
-    assert admit(view(index=index, age=age, is_open=is_open), asked, ledger_seconds=5)
+    assert admit(view(index=index, age=age, is_open=is_open), asked, pace=STEADY)
 
 
-@pytest.mark.parametrize("age", [290, 295, 299])
-def test_next_block_is_waited_for_when_it_is_at_most_two_ledgers_away(age: int) -> None:
-    assert not admit(view(index=7, age=age), 8, ledger_seconds=5)
+@pytest.mark.parametrize(("age", "now"), [(285, False), (290, False), (294, False), (295, True), (299, True)])
+def test_next_block_is_waited_for_until_the_next_ledger_opens_it(age: int, *, now: bool) -> None:
+    assert admit(view(index=7, age=age), 8, pace=STEADY) is now
+
+
+@pytest.mark.parametrize(("age", "now"), [(290, False), (295, False), (296, True)])
+def test_a_ledger_that_may_close_too_soon_is_not_planted_in(age: int, *, now: bool) -> None:
+    assert admit(view(index=7, age=age), 8, pace=UNKNOWN) is now
+
+
+def test_plants_of_the_next_block_are_bounded_to_the_ledgers_that_can_open_it() -> None:
+    early, due = view(index=7, age=291), view(index=7, age=300)
+    assert Window.of(early, 8, UNKNOWN, 250) == Window(closed=500, min_ledger=502, max_ledger=510)
+    assert Window.of(due, 8, UNKNOWN, 250) == Window(closed=500, min_ledger=501, max_ledger=508)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +75,7 @@ def test_next_block_is_waited_for_when_it_is_at_most_two_ledgers_away(age: int) 
         (7, 300, True, 7, BlockPassedError),
         (7, 10, False, 7, BlockPassedError),
         (0, 300, False, 0, BlockPassedError),
-        (7, 289, True, 8, BlockNotDueError),
+        (7, 284, True, 8, BlockNotDueError),
         (7, 300, True, 9, BlockNotDueError),
         (0, 0, False, 1, BlockNotDueError),
     ],
@@ -70,19 +84,26 @@ def test_block_is_refused_when_a_plant_could_not_land_in_it(
     index: int, age: int, is_open: bool, asked: int, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        admit(view(index=index, age=age, is_open=is_open), asked, ledger_seconds=5)
+        admit(view(index=index, age=age, is_open=is_open), asked, pace=STEADY)
 
 
 def test_paused_farm_refuses_every_block() -> None:
     with pytest.raises(FarmPausedError):
-        admit(view(index=7, age=0, paused=True), 7, ledger_seconds=5)
+        admit(view(index=7, age=0, paused=True), 7, pace=STEADY)
 
 
 def test_expired_plant_is_rebuilt_only_while_block_and_tries_last() -> None:
     fresh, late = view(index=7, age=10), view(index=7, age=296)
-    assert may_rebuild(fresh, 7, 1, ledger_seconds=5, max_attempts=5)
-    assert not may_rebuild(fresh, 7, 5, ledger_seconds=5, max_attempts=5)
-    assert not may_rebuild(late, 7, 1, ledger_seconds=5, max_attempts=5)
+    assert may_rebuild(fresh, 7, 1, None, pace=STEADY)
+    assert not may_rebuild(fresh, 7, 5, None, pace=STEADY)
+    assert may_rebuild(late, 7, 1, None, pace=STEADY) is False
+
+
+def test_a_plant_that_was_too_early_for_its_block_is_built_once_more_when_that_is_due() -> None:
+    waiting, due = view(index=7, age=292), view(index=7, age=297)
+    assert may_rebuild(waiting, 8, 1, TRAPPED, pace=STEADY) is None
+    assert may_rebuild(due, 8, 1, TRAPPED, pace=STEADY) is True
+    assert may_rebuild(due, 8, 2, TRAPPED, pace=STEADY) is False
 
 
 @pytest.mark.parametrize(
