@@ -28,13 +28,50 @@ def base_reward(index: int) -> int:
     return _decayed(max(0, index - DECAY_START_INDEX) // DECAY_BLOCKS)
 
 
-def _part(value: int, low: int, high: int, scale: int) -> int:
-    span = max(1, high - low)
-    return max(1, (min(max(value, low), high) - low) * scale // span)
+class Scoring:
+    """Scores in one block: gap, stake and zeros, each scaled from the block's own range to the widest of the three.
+
+    Args:
+        block: The block worked in (not the farm's instance record).
+
+    Attributes:
+        widest: The widest of the three ranges, at least 1; a part is at most this.
+
+    Raises:
+        FarmError: `BLOCK_INVALID` where a maximum lies below its minimum.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self._gaps = (block.min_gap, block.max_gap)
+        self._stakes = (block.min_stake, block.max_stake)
+        self._zeros = (block.min_zeros, block.max_zeros)
+        spans = [high - low for low, high in (self._gaps, self._stakes, self._zeros)]
+        if min(spans) < 0:
+            raise FarmError(FarmErrorCode.BLOCK_INVALID)
+        self.widest = max(1, *spans)
+
+    def gap(self, ledgers: int) -> int:
+        """The part of a gap."""
+        return self._part(ledgers, *self._gaps)
+
+    def stake(self, stroops: int) -> int:
+        """The part of a stake."""
+        return self._part(stroops, *self._stakes)
+
+    def zeros(self, zeros: int) -> int:
+        """The part of so many leading zero nibbles."""
+        return self._part(zeros, *self._zeros)
+
+    def score(self, gap: int, stake: int, zeros: int) -> int:
+        """The normalized sum of a pail: its three parts together."""
+        return self.gap(gap) + self.stake(stake) + self.zeros(zeros)
+
+    def _part(self, value: int, low: int, high: int) -> int:
+        return max(1, (min(max(value, low), high) - low) * self.widest // max(1, high - low))
 
 
 def normalized_sum(block: Block, gap: int, stake: int, zeros: int) -> int:
-    """A pail's score: gap, stake and zeros, each scaled from the block's own range to the widest of the three ranges.
+    """A pail's score in `block`: `Scoring.score`.
 
     Args:
         block: The block worked in (not the farm's instance record).
@@ -45,19 +82,7 @@ def normalized_sum(block: Block, gap: int, stake: int, zeros: int) -> int:
     Raises:
         FarmError: `BLOCK_INVALID` where a maximum lies below its minimum.
     """
-    if block.max_gap < block.min_gap or block.max_stake < block.min_stake or block.max_zeros < block.min_zeros:
-        raise FarmError(FarmErrorCode.BLOCK_INVALID)
-    scale = max(
-        1,
-        block.max_gap - block.min_gap,
-        block.max_stake - block.min_stake,
-        block.max_zeros - block.min_zeros,
-    )
-    return (
-        _part(gap, block.min_gap, block.max_gap, scale)
-        + _part(stake, block.min_stake, block.max_stake, scale)
-        + _part(zeros, block.min_zeros, block.max_zeros, scale)
-    )
+    return Scoring(block).score(gap, stake, zeros)
 
 
 def reward(block: Block, index: int, pail: Pail) -> int:
