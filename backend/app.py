@@ -16,6 +16,7 @@ from backend.api.http import HttpServer, http_application
 from backend.api.pool import PoolServicer
 from backend.api.server import GrpcServer, Servicers
 from backend.api.status import StatusServicer, follow_health
+from backend.api.wallet import WalletServicer
 from backend.chain.factory import KaleTransactionFactory
 from backend.chain.feed import RpcLedgerFeed, RpcSender
 from backend.chain.probe import RpcEndpointProbe
@@ -133,6 +134,7 @@ class Backend:
             pool=PoolServicer(parts.planting, parts.working),
             farmers=FarmerServicer(parts.stores.farmers, parts.onboarding),
             status=StatusServicer(parts.board),
+            wallet=WalletServicer(parts.stores),
         )
         grpc_server = GrpcServer(settings.bind_address, settings.port, servicers)
         await grpc_server.start()

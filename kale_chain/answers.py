@@ -6,9 +6,10 @@ from enum import StrEnum
 from functools import cached_property
 
 from kale_chain.errors import ContractError
-from kale_chain.model import FarmIdentity, Ledger, Resources
+from kale_chain.model import Counterparty, FarmIdentity, Ledger, Resources
 from kale_chain.xdr.changes import NO_CHANGES, TransactionChanges, read_changes
 from kale_chain.xdr.entries import Native
+from kale_chain.xdr.payments import read_counterparty
 from kale_chain.xdr.results import (
     ContractFailure,
     ResultCodes,
@@ -196,6 +197,10 @@ class LedgerTransaction:
     def changes(self, identity: FarmIdentity, addresses: Collection[str]) -> TransactionChanges:
         """What it did to these addresses' pails and KALE trustlines; a failed one did nothing to them."""
         return read_changes(self.meta_xdr, identity, addresses) if self.successful else NO_CHANGES
+
+    def counterparty(self, identity: FarmIdentity, address: str, *, received: bool) -> Counterparty:
+        """The other side of a payment of KALE to (`received`) or from this address."""
+        return read_counterparty(self.envelope_xdr, identity, address, received=received)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Source of every field: the farm contract's storage.
 """
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Self
 
 STROOPS_PER_KALE = 10_000_000
@@ -195,6 +196,54 @@ class Account:
     sequence: int
     balance_stroops: int
     reserved_stroops: int = 0
+
+
+class MemoKind(StrEnum):
+    """Kinds of memos."""
+
+    TEXT = "text"
+    ID = "id"
+    HASH = "hash"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """A transaction's memo.
+
+    Attributes:
+        kind: Its kind.
+        value: The text, the number in decimal digits, or the hash as 64 hexadecimal digits.
+    """
+
+    kind: MemoKind
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.value}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The memo that `str` made `text` of."""
+        kind, _, value = text.partition(":")
+        return cls(MemoKind(kind), value)
+
+
+@dataclass(frozen=True, slots=True)
+class Counterparty:
+    """The other side of a payment, as its transaction names it.
+
+    Attributes:
+        address: Who sent or got it (G…, M… or C…); None where no operation says so.
+        memo: The transaction's memo.
+    """
+
+    address: str | None = None
+    memo: Memo | None = None
+
+
+NOBODY = Counterparty()
+"""The other side of what no payment did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ GRANT INSERT (subject, row_id, block_index, farmer_id, reason, cause, owner) ON 
 
 -- Balances follow the postings by a trigger of the owner's.
 GRANT INSERT (
-    kind, effect, transaction_hash, farmer_id, block_index, ledger_sequence, reason
+    kind, effect, transaction_hash, farmer_id, block_index, ledger_sequence, reason, counterparty, memo
 ) ON money_transfers TO kale_application;
 GRANT INSERT ON money_postings TO kale_application;
 GRANT UPDATE (ledger_sequence, unread_from, equal_at) ON chain_cursor TO kale_application;

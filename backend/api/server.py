@@ -12,9 +12,10 @@ from grpc_reflection.v1alpha import reflection
 from backend.api.farmers import FarmerServicer
 from backend.api.interceptor import ErrorInterceptor
 from backend.api.pool import PoolServicer
-from backend.api.status import FARMER_SERVICE, POOL_SERVICE, STATUS_SERVICE, HealthSink, StatusServicer
+from backend.api.status import FARMER_SERVICE, POOL_SERVICE, STATUS_SERVICE, WALLET_SERVICE, HealthSink, StatusServicer
+from backend.api.wallet import WalletServicer
 from kale_common.errors import ConfigError
-from kalepool.v1 import farmers_pb2_grpc, pool_pb2_grpc, status_pb2_grpc
+from kalepool.v1 import farmers_pb2_grpc, pool_pb2_grpc, status_pb2_grpc, wallet_pb2_grpc
 
 _MAX_MESSAGE_BYTES = 64 * 1024
 _OPTIONS = (
@@ -30,6 +31,7 @@ class Servicers:
     pool: PoolServicer
     farmers: FarmerServicer
     status: StatusServicer
+    wallet: WalletServicer
 
 
 class GrpcServer:
@@ -43,9 +45,10 @@ class GrpcServer:
         pool_pb2_grpc.add_PoolServiceServicer_to_server(servicers.pool, self._server)
         farmers_pb2_grpc.add_FarmerServiceServicer_to_server(servicers.farmers, self._server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(servicers.status, self._server)
+        wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicers.wallet, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-        names = (POOL_SERVICE, FARMER_SERVICE, STATUS_SERVICE, health_name, reflection.SERVICE_NAME)
+        names = (POOL_SERVICE, FARMER_SERVICE, STATUS_SERVICE, WALLET_SERVICE, health_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]
 
     @property

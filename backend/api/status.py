@@ -11,16 +11,18 @@ from grpc_health.v1 import health_pb2
 from backend.api.messages import status_message
 from backend.services.status import Health, StatusBoard
 from kale_common.version import VERSION
-from kalepool.v1 import farmers_pb2, pool_pb2, status_pb2, status_pb2_grpc
+from kalepool.v1 import farmers_pb2, pool_pb2, status_pb2, status_pb2_grpc, wallet_pb2
 
 POOL_SERVICE = pool_pb2.DESCRIPTOR.services_by_name["PoolService"].full_name
 FARMER_SERVICE = farmers_pb2.DESCRIPTOR.services_by_name["FarmerService"].full_name
+WALLET_SERVICE = wallet_pb2.DESCRIPTOR.services_by_name["WalletService"].full_name
 STATUS_SERVICE = status_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name
 
 _NEEDS: Mapping[str, frozenset[str]] = {
     "": frozenset({"database", "stellar"}),
     POOL_SERVICE: frozenset({"database", "stellar"}),
     FARMER_SERVICE: frozenset({"database"}),
+    WALLET_SERVICE: frozenset({"database"}),
     STATUS_SERVICE: frozenset(),
 }
 """The components without which a service does not serve."""

@@ -9,7 +9,7 @@ from backend.domain.money import AccountChange
 from backend.domain.result import Contract, ContractError, TransactionResult
 from kale_chain.answers import LedgerTransaction
 from kale_chain.errors import LedgerRangeError
-from kale_chain.model import FarmIdentity, Pail
+from kale_chain.model import NOBODY, FarmIdentity, Pail
 from kale_chain.rpc import StellarRpc
 
 
@@ -50,6 +50,9 @@ def account_changes(
             stroops=stroops.get(address, 0),
             planted=planted[address],
             emptied=emptied[address],
+            counterparty=NOBODY
+            if planted[address] or emptied[address]
+            else transaction.counterparty(identity, address, received=stroops[address] > 0),
         )
         for address in dict.fromkeys([*stroops, *planted, *emptied])
     ]

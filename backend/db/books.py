@@ -33,11 +33,15 @@ SELECT id, kind, farmer_id, balance FROM money_accounts
 WHERE farmer_id IS NULL OR farmer_id = ANY(CAST(:farmers AS uuid[]))
 """)
 _TRANSFERS = text("""
-INSERT INTO money_transfers (kind, effect, transaction_hash, farmer_id, block_index, ledger_sequence, reason)
-SELECT t.kind, t.effect, decode(t.transaction_hash, 'hex'), t.farmer_id, t.block_index, t.ledger, t.reason
+INSERT INTO money_transfers (
+    kind, effect, transaction_hash, farmer_id, block_index, ledger_sequence, reason, counterparty, memo
+)
+SELECT
+    t.kind, t.effect, decode(t.transaction_hash, 'hex'), t.farmer_id, t.block_index, t.ledger, t.reason,
+    t.counterparty, t.memo
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t (
     number integer, kind text, effect text, transaction_hash text, farmer_id uuid, block_index bigint, ledger bigint,
-    reason text
+    reason text, counterparty text, memo text
 )
 ORDER BY t.number
 ON CONFLICT DO NOTHING
@@ -137,6 +141,8 @@ async def _insert(connection: AsyncConnection, transfers: Sequence[Transfer]) ->
             "block_index": transfer.block_index,
             "ledger": transfer.ledger,
             "reason": transfer.reason,
+            "counterparty": transfer.counterparty.address,
+            "memo": str(transfer.counterparty.memo) if transfer.counterparty.memo else None,
         }
         for number, transfer in enumerate(transfers)
     ]

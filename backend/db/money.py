@@ -9,7 +9,8 @@ from sqlalchemy import Row, text
 
 from backend.db.books import book, lock_cursor
 from backend.db.database import Database, lock_farmers
-from backend.domain.money import AccountKind, Cursor, FarmerBooks, TransferReason, Violation, adjustment
+from backend.domain.money import AccountKind, Cursor, Deposit, FarmerBooks, TransferReason, Violation, adjustment
+from kale_chain.model import Memo
 
 _CURSOR = text("SELECT ledger_sequence, unread_from, coalesce(equal_at, 0) AS equal_at FROM chain_cursor")
 _SKIP = text("""
@@ -31,6 +32,15 @@ GROUP BY f.id
 ORDER BY f.id
 """)
 _OWNERS = text("SELECT wallet_address, id FROM farmers")
+_DEPOSITS = text("""
+SELECT
+    t.id, t.farmer_id, p.amount, t.ledger_sequence, encode(t.transaction_hash, 'hex') AS transaction_hash,
+    t.counterparty, t.memo
+FROM money_transfers AS t
+INNER JOIN money_postings AS p ON p.transfer_id = t.id AND p.amount > 0
+WHERE t.farmer_id = :farmer_id AND t.kind = 'deposit' AND (CAST(:before AS bigint) IS NULL OR t.id < :before)
+ORDER BY t.id DESC LIMIT :size
+""")
 _NOW = text("SELECT now()")
 _CHECK = text("SELECT kind, key, detail FROM ledger_check(coalesce(:since, '-infinity'::timestamptz))")
 
@@ -98,6 +108,24 @@ class SqlMoneyStore:
         async with self._database.transaction() as connection:
             rows = await connection.execute(_BOOKS)
             return {row.id: FarmerBooks(int(row.available), int(row.staked)) for row in rows}
+
+    async def deposits(self, farmer_id: UUID, *, before: int | None, size: int) -> Sequence[Deposit]:
+        """A farmer's deposits; see the port."""
+        values = {"farmer_id": farmer_id, "before": before, "size": size}
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(_DEPOSITS, values)).all()
+        return [
+            Deposit(
+                number=row.id,
+                farmer_id=row.farmer_id,
+                stroops=int(row.amount),
+                ledger=row.ledger_sequence,
+                transaction_hash=row.transaction_hash,
+                sender=row.counterparty,
+                memo=Memo.parse(row.memo) if row.memo else None,
+            )
+            for row in rows
+        ]
 
     async def check(self, *, since: datetime | None = None) -> tuple[datetime, Sequence[Violation]]:
         """Runs ledger_check; see the port."""

@@ -13,7 +13,7 @@ from uuid import UUID
 from backend.domain.failure import FailureReason
 from backend.domain.harvest import HarvestState
 from backend.domain.settlement import BalanceMoved, Effect, PailHarvested, PailPlanted
-from kale_chain.model import Pail
+from kale_chain.model import NOBODY, Counterparty, Memo, Pail
 
 
 class AccountKind(StrEnum):
@@ -92,6 +92,8 @@ class Transfer:
     reason: TransferReason | None = None
     number: str | None = None
     """Tells it from others of the same kind that no transaction tells apart."""
+    counterparty: Counterparty = NOBODY
+    """Of a payment, who sent or got it."""
 
     @property
     def effect(self) -> str:
@@ -132,6 +134,8 @@ class AccountChange:
     """New pails by block index."""
     emptied: Mapping[int, Pail] = field(default_factory=dict)
     """Harvested pails, as they were, by block index."""
+    counterparty: Counterparty = NOBODY
+    """Where KALE moved without a pail: who sent or got it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,22 @@ class FarmerBooks:
 
 
 @dataclass(frozen=True, slots=True)
+class Deposit:
+    """KALE that came to a farmer's account from outside the pool, booked once."""
+
+    number: int
+    """Order of booking over all farmers, with gaps."""
+    farmer_id: UUID
+    stroops: int
+    ledger: int
+    transaction_hash: str
+    """64 hexadecimal digits."""
+    sender: str | None
+    """Who sent it (G…, M… or C…); None where the transaction does not say so."""
+    memo: Memo | None
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """A row that breaks a rule of the books."""
 
@@ -198,7 +218,7 @@ def effects_of(change: AccountChange, farmer_id: UUID) -> list[Effect]:
         for (index, pail), share in zip(change.emptied.items(), shares, strict=True)
     ]
     if rest != reward:
-        effects.append(BalanceMoved(farmer_id, rest - reward, *place))
+        effects.append(BalanceMoved(farmer_id, rest - reward, *place, change.counterparty))
     return effects
 
 
@@ -269,6 +289,7 @@ def movement_transfer(moved: BalanceMoved) -> Transfer:
         farmer_id=moved.farmer_id,
         ledger=moved.ledger,
         transaction_hash=moved.transaction_hash,
+        counterparty=moved.counterparty,
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from backend.domain.attempt import AttemptState
 from backend.domain.failure import Failure
 from backend.domain.work import WorkState
+from kale_chain.model import NOBODY, Counterparty
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ class BalanceMoved:
     ledger: int
     transaction_hash: str
     """64 hexadecimal digits."""
+    counterparty: Counterparty = NOBODY
+    """Who sent or got it."""
 
 
 Effect = (

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from backend.domain.money import Cursor, FarmerBooks, Violation
+from backend.domain.money import Cursor, Deposit, FarmerBooks, Violation
 
 
 class MoneyStore(Protocol):
@@ -41,6 +41,9 @@ class MoneyStore(Protocol):
 
     async def balances(self) -> Mapping[UUID, FarmerBooks]:
         """Every farmer's balances as booked."""
+
+    async def deposits(self, farmer_id: UUID, *, before: int | None, size: int) -> Sequence[Deposit]:
+        """A farmer's deposits, the last one booked first: at most `size`, of those numbered below `before`."""
 
     async def check(self, *, since: datetime | None = None) -> tuple[datetime, Sequence[Violation]]:
         """Runs ledger_check; the database's time when it began, and the rows that break a rule.

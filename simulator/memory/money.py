@@ -9,7 +9,17 @@ from uuid import UUID
 
 from backend.domain.attempt import AttemptKind, AttemptState
 from backend.domain.harvest import HarvestState
-from backend.domain.money import AccountKind, Cursor, FarmerBooks, TransferReason, Violation, adjustment
+from backend.domain.money import (
+    AccountKind,
+    Cursor,
+    Deposit,
+    FarmerBooks,
+    Transfer,
+    TransferKind,
+    TransferReason,
+    Violation,
+    adjustment,
+)
 from simulator.memory.books import balance, book, unbalanced
 from simulator.memory.session import Session
 from simulator.memory.tables import AttemptRow, FarmerRow, Tables
@@ -86,10 +96,38 @@ class MemoryMoneyStore:
                 for row in tables.farmers
             }
 
+    async def deposits(self, farmer_id: UUID, *, before: int | None, size: int) -> Sequence[Deposit]:
+        """A farmer's deposits; see the port."""
+        async with self._session.transaction() as tables:
+            numbered = [(number, row) for number, row in tables.transfers.rows.items() if isinstance(number, int)]
+            found = [
+                _deposit(number, row)
+                for number, row in reversed(numbered)
+                if row.kind is TransferKind.DEPOSIT
+                and row.farmer_id == farmer_id
+                and (before is None or number < before)
+            ]
+            return found[:size]
+
     async def check(self, *, since: datetime | None = None) -> tuple[datetime, Sequence[Violation]]:  # noqa: ARG002
         """Looks at everything, whatever `since` says."""
         async with self._session.transaction() as tables:
             return tables.now(), [*_wrong_balances(tables), *_wrong_stakes(tables), *_without_effect(tables)]
+
+
+def _deposit(number: int, transfer: Transfer) -> Deposit:
+    assert transfer.farmer_id is not None
+    assert transfer.ledger is not None
+    assert transfer.transaction_hash is not None
+    return Deposit(
+        number=number,
+        farmer_id=transfer.farmer_id,
+        stroops=max(transfer.legs.values()),
+        ledger=transfer.ledger,
+        transaction_hash=transfer.transaction_hash,
+        sender=transfer.counterparty.address,
+        memo=transfer.counterparty.memo,
+    )
 
 
 def _wrong(tables: Tables, balances: Mapping[str, int]) -> list[FarmerRow]:

@@ -8,7 +8,7 @@ import pytest
 from backend.domain.attempt import AttemptKind
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import Farmer
-from backend.domain.money import Cursor, FarmerBooks, Passage
+from backend.domain.money import Cursor, Deposit, FarmerBooks, Passage
 from backend.domain.settlement import (
     BalanceMoved,
     Effect,
@@ -18,6 +18,7 @@ from backend.domain.settlement import (
     PailPlanted,
 )
 from backend.ports.stores import Stores
+from kale_chain.model import Counterparty, Memo, MemoKind
 from tests.fixtures.rows import PLANT_LEDGER, Rows, confirmed, failed, harvested, succeeded
 from tests.fixtures.stores import Query
 
@@ -228,3 +229,26 @@ async def test_owners_include_farmers_being_onboarded(stores: Stores, rows: Rows
     made = await rows.onboarding()
     assert await stores.money.owners() == {made.address: made.farmer_id}
     assert await stores.money.balances() == {made.farmer_id: FarmerBooks(0, 0)}
+
+
+async def test_deposits_are_listed_with_their_senders_the_last_first(stores: Stores, farmer: Farmer) -> None:
+    memo = Memo(MemoKind.TEXT, "hello")
+    first, second = deposit(farmer), deposit(farmer, 7, number=2)
+    sent = replace(first, counterparty=Counterparty(CHANNEL, memo))
+    await follow(stores, START + 1, START + 1, sent, second)
+    await follow(stores, START + 1, START + 2, sent)
+    listed = await stores.money.deposits(farmer.farmer_id, before=None, size=10)
+    assert [replace(one, number=0) for one in listed] == [
+        Deposit(0, farmer.farmer_id, 7, START + 1, second.transaction_hash, None, None),
+        Deposit(0, farmer.farmer_id, DEPOSIT, START + 1, first.transaction_hash, CHANNEL, memo),
+    ]
+    (last,) = await stores.money.deposits(farmer.farmer_id, before=None, size=1)
+    assert await stores.money.deposits(farmer.farmer_id, before=last.number, size=10) == listed[1:]
+
+
+async def test_outflows_and_other_farmers_deposits_are_not_listed(stores: Stores, rows: Rows, farmer: Farmer) -> None:
+    (other,) = await rows.farmers(1)
+    await follow(stores, START + 1, START + 1, deposit(farmer))
+    await follow(stores, START + 2, START + 2, deposit(farmer, -3, ledger=START + 2, number=3))
+    assert await stores.money.deposits(other.farmer_id, before=None, size=10) == []
+    assert [one.stroops for one in await stores.money.deposits(farmer.farmer_id, before=None, size=10)] == [DEPOSIT]
