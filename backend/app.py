@@ -24,6 +24,7 @@ from backend.chain.reader import RpcChainReader
 from backend.chain.witnesses import RpcWitnesses
 from backend.config import Settings
 from backend.db import open_stores
+from backend.domain.signing import SigningRules
 from backend.domain.spending import FeeCaps
 from backend.ports.stores import Stores
 from backend.ports.vault import Vault
@@ -113,7 +114,8 @@ class Backend:
             rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
         )
         await check_endpoints(rpc, passphrase=settings.stellar_network_passphrase)
-        vault = FileVault.open(settings.key_file, settings.stellar_network_passphrase)
+        rules = SigningRules.of(identity, settings.master_wallet_address, settings.stake_cap_stroops)
+        vault = FileVault.open(settings.key_file, rules)
         leasing = Leasing(stores.lease, HeadFile(settings.head_path()))
         await leasing.start(f"{socket.gethostname()} process {os.getpid()}")
         stack.push_async_callback(leasing.stop)

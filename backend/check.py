@@ -8,7 +8,7 @@ from backend.config import Settings
 from backend.db import open_stores
 from backend.errors import BackendError, BooksViolatedError
 from backend.services.checking import summary
-from backend.vault import FileVault, HeadFile
+from backend.vault import HeadFile, read_key_file
 from kale_chain.errors import ChainError
 from kale_chain.farm import FarmReader
 from kale_chain.identify import identify
@@ -76,7 +76,7 @@ async def _books(settings: Settings) -> str:
 
 
 async def _key_file(settings: Settings) -> str:
-    FileVault.open(settings.key_file, settings.stellar_network_passphrase)
+    read_key_file(settings.key_file)
     return f"{settings.key_file} holds a key"
 
 

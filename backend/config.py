@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from backend.domain.signing import MAX_STAKE_STROOPS
 from kale_chain.errors import InvalidSecretError
 from kale_chain.tx import Signer
 from kale_common.errors import ConfigError
@@ -93,6 +94,7 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
         fee_cap_stroops: Most stroops of XLM that one transaction may cost, fee bumps included.
         fee_cap_per_hour_stroops: Most that all transactions of an hour (720 ledgers) may cost. Plants leave of it, and
             of the master account's XLM, what harvesting the open pails costs.
+        stake_cap_stroops: Most KALE that one plant may stake; the signer refuses more, whoever asks.
         head_file: File that records how far the database has come; by default beside the key file. It must be
             writable, and lie on another disk than the database.
         pooler_api_url: Accepted as in the plan; poolers call the backend, which needs no address of theirs.
@@ -108,6 +110,7 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     harvest_channels: Annotated[int, Field(ge=1, le=1000)] = 100
     fee_cap_stroops: Annotated[int, Field(ge=1_000_000, le=1_000_000_000)] = 50_000_000
     fee_cap_per_hour_stroops: Annotated[int, Field(ge=10_000_000, le=1_000_000_000_000)] = 2_000_000_000
+    stake_cap_stroops: Annotated[int, Field(ge=1, le=2**63 - 1)] = MAX_STAKE_STROOPS
     head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
 

@@ -15,10 +15,12 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── DatabaseUnavailableError
 │   ├── QuarantinedError             nothing is signed until a ledger has closed
 │   ├── BooksViolatedError           the books break a rule: nothing is planted
-│   └── LedgerUnavailableError
+│   ├── LedgerUnavailableError
+│   └── SignerUnavailableError       the process that holds the farmers' keys does not answer
 ├── VaultError                       a farmer's key cannot be used
 │   ├── KeyFileError                 the sealing key's file is missing, unreadable or malformed
-│   └── SealedSeedError              a sealed seed does not open: wrong key, wrong farmer or tampered with
+│   ├── SealedSeedError              a sealed seed does not open: wrong key, wrong farmer or tampered with
+│   └── PolicyRefusedError           a transaction does something no farmer's key signs, or not what was said
 ├── HeadFileError                    the record of the database's head is unreadable, malformed or not writable
 ├── LeaseError                       another backend has the database's lease
 │   ├── LeaseHeldError               it lives: this one must not start
@@ -182,6 +184,12 @@ class LedgerUnavailableError(UnavailableError):
     reason = "LEDGER_UNAVAILABLE"
 
 
+class SignerUnavailableError(UnavailableError):
+    """The process that holds the farmers' keys does not answer; nothing was signed."""
+
+    reason = "SIGNER_UNAVAILABLE"
+
+
 class VaultError(BackendError):
     """A farmer's key cannot be used."""
 
@@ -200,6 +208,17 @@ class SealedSeedError(VaultError):
     def __init__(self, farmer_id: object, problem: str = "it does not open with the key in KEY_FILE") -> None:
         self.farmer_id = str(farmer_id)
         super().__init__(f"the sealed seed of farmer {farmer_id} cannot be used: {problem}")
+
+
+class PolicyRefusedError(VaultError):
+    """A transaction was not signed: it does something no farmer's key signs, or not what its intent says."""
+
+    reason = "POLICY_REFUSED"
+
+    def __init__(self, farmer_id: object, problem: str) -> None:
+        self.farmer_id = str(farmer_id)
+        self.problem = problem
+        super().__init__(f"farmer {farmer_id}'s key signs no such transaction: {problem}")
 
 
 class HeadFileError(BackendError):

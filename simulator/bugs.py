@@ -283,8 +283,8 @@ def _strangers_harvest_unbooked() -> AbstractContextManager[Any]:
 def _other_stake_signed() -> AbstractContextManager[Any]:
     plant = factory.KaleTransactionFactory.plant
 
-    def patched(self: factory.KaleTransactionFactory, key: Any, *, stake: int, **rest: Any) -> Any:
-        return plant(self, key, stake=stake + 1, **rest)
+    async def patched(self: factory.KaleTransactionFactory, key: Any, *, stake: int, **rest: Any) -> Any:
+        return await plant(self, key, stake=stake + 1, **rest)
 
     return mock.patch.object(factory.KaleTransactionFactory, "plant", patched)
 

@@ -15,6 +15,7 @@ from unittest import mock
 import structlog
 
 from backend.domain.farmer import Farmer, FarmerState
+from backend.domain.signing import SigningRules
 from kale_chain.model import BLOCK_SECONDS
 from simulator import loop as virtual
 from simulator.actors import Accounts, Pooler, Strangers
@@ -116,7 +117,8 @@ class World:
         self.weather = Weather(climate, dice(seed, "weather"))
         self.tables = Tables()
         self.head = HeadMemory()
-        self.vault = SeededVault(self.chain.signer("faucet"))
+        rules = SigningRules.of(self.chain.identity, self.chain.scenario.master.public_key)
+        self.vault = SeededVault(self.chain.signer("faucet"), rules)
         self.accounts = Accounts(self.chain, self.truth, 6)
         self.strangers = Strangers(self.chain, self.truth, self.accounts, climate, dice(seed, "strangers"))
         self.pooler = Pooler(self.chain, self.truth, self.accounts, climate, dice(seed, "pooler"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import structlog
 
 from backend.chain.faults import ledger_faults
 from backend.domain.farmer import FarmerKey
+from backend.domain.signing import OnboardingIntent, PlantIntent
 from backend.ports.chain import SignedTransaction
 from backend.ports.vault import Vault
 from kale_chain.farm import EXTENSION_FEE_STROOPS, FarmReader
@@ -95,7 +97,7 @@ class KaleTransactionFactory:
             self._farm.fee_floor = await self._reader.fee_floor(await self._reader.farm())
         self._fee = min(max(stats.soroban_inclusion_p90, MIN_FEE), MAX_INCLUSION_FEE)
 
-    def plant(
+    async def plant(
         self,
         key: FarmerKey,
         *,
@@ -115,7 +117,8 @@ class KaleTransactionFactory:
             bounds=Bounds(min_ledger, max_ledger=max_ledger),
             resources=_resources(PLANT if stake > 0 else PLANT_WITHOUT_STAKE, shortfalls),
         )
-        return self._bumped(call.signed_by(self._vault.signer(key)))
+        signature = await self._vault.sign(key, call.envelope_bytes, PlantIntent(stake))
+        return self._bumped(call.with_signature(key.address, signature))
 
     def work(
         self,
@@ -186,7 +189,7 @@ class KaleTransactionFactory:
         )
         return self._bumped(call.signed_by(self._channels[channel]))
 
-    def onboarding(self, keys: Sequence[FarmerKey], *, sequence: int, max_ledger: int) -> SignedTransaction:
+    async def onboarding(self, keys: Sequence[FarmerKey], *, sequence: int, max_ledger: int) -> SignedTransaction:
         """See TransactionFactory."""
         call = self._classic.sponsored_accounts(
             sponsor=self.master,
@@ -195,7 +198,11 @@ class KaleTransactionFactory:
             bounds=Bounds(max_ledger=max_ledger),
             fee=self._fee,
         )
-        return _signed(call.signed_by(self._master, *(self._vault.signer(key) for key in keys)))
+        signing = (self._vault.sign(key, call.envelope_bytes, OnboardingIntent()) for key in keys)
+        signed = call.signed_by(self._master)
+        for key, signature in zip(keys, await asyncio.gather(*signing), strict=True):
+            signed = signed.with_signature(key.address, signature)
+        return _signed(signed)
 
     def channel_accounts(self, addresses: Sequence[str], *, sequence: int, max_ledger: int) -> SignedTransaction:
         """See TransactionFactory."""

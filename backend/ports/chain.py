@@ -208,7 +208,7 @@ class TransactionFactory(Protocol):
     def channels(self) -> Sequence[str]:
         """Addresses of the channel accounts."""
 
-    def plant(
+    async def plant(
         self,
         key: FarmerKey,
         *,
@@ -221,7 +221,9 @@ class TransactionFactory(Protocol):
     ) -> SignedTransaction:
         """A farmer's plant, its own source, for `min_ledger` at the earliest.
 
-        Raises SealedSeedError if the farmer's seed does not open.
+        Raises:
+            VaultError: the farmer's seed does not open, or its key signs no such plant.
+            SignerUnavailableError: the process that holds the keys does not answer.
         """
 
     def work(
@@ -263,8 +265,11 @@ class TransactionFactory(Protocol):
     ) -> SignedTransaction:
         """Lets a block and at most 20 pails in it live for `ledgers` more from now, through a channel account."""
 
-    def onboarding(self, keys: Sequence[FarmerKey], *, sequence: int, max_ledger: int) -> SignedTransaction:
-        """Accounts (0 XLM) with KALE trustlines for at most 19 farmers, sponsored by the master account."""
+    async def onboarding(self, keys: Sequence[FarmerKey], *, sequence: int, max_ledger: int) -> SignedTransaction:
+        """Accounts (0 XLM) with KALE trustlines for at most 19 farmers, sponsored by the master account.
+
+        Raises as `plant` does, for any of the farmers.
+        """
 
     def channel_accounts(self, addresses: Sequence[str], *, sequence: int, max_ledger: int) -> SignedTransaction:
         """Channel accounts with 1 XLM each, created by the master account; at most 100."""

@@ -6,24 +6,29 @@ from typing import Protocol
 from uuid import UUID
 
 from backend.domain.farmer import FarmerKey
-
-
-class KeySigner(Protocol):
-    """Signs with one key that it does not give away."""
-
-    @property
-    def address(self) -> str:
-        """The key's Stellar address (G…)."""
-
-    def signature(self, digest: bytes) -> tuple[bytes, bytes]:
-        """Hint (4 bytes) and signature (64 bytes) of a transaction's hash (32 bytes)."""
+from backend.domain.signing import Intent
 
 
 class Vault(Protocol):
-    """Keeps farmers' seeds. A seed in clear never leaves it but inside a signer."""
+    """Keeps farmers' seeds. A seed in clear never leaves it."""
 
-    def create(self, farmer_id: UUID) -> FarmerKey:
-        """A new key pair, its seed sealed for this farmer and read back before the address is shown."""
+    async def create(self, farmer_id: UUID) -> FarmerKey:
+        """A new key pair, its seed sealed for this farmer and read back before the address is shown.
 
-    def signer(self, key: FarmerKey) -> KeySigner:
-        """A signer for the farmer. Raises SealedSeedError if the seed does not open."""
+        Raises:
+            SignerUnavailableError: the vault's process does not answer.
+        """
+
+    async def sign(self, key: FarmerKey, envelope: bytes, intent: Intent) -> bytes:
+        """The farmer's signature (64 bytes) of a transaction that does exactly what the intent says.
+
+        Args:
+            key: The farmer's key.
+            envelope: TransactionEnvelope XDR, plain and without signatures.
+            intent: What the transaction is meant to do.
+
+        Raises:
+            SealedSeedError: the seed does not open.
+            PolicyRefusedError: the transaction does anything else, or what no farmer's key signs.
+            SignerUnavailableError: the vault's process does not answer.
+        """

@@ -41,7 +41,7 @@ class Onboarding:
     async def create(self, request_id: str, stake_basis_points: int, harvest_after_blocks: int) -> Farmer:
         """Stores a new farmer and starts to onboard it; a request id seen before returns its farmer."""
         farmer_id = uuid4()
-        key = self._vault.create(farmer_id)
+        key = await self._vault.create(farmer_id)
         farmer = await self._farmers.create(NewFarmer(key, request_id, stake_basis_points, harvest_after_blocks))
         if farmer.farmer_id == farmer_id:
             _log.info("farmer created", farmer_id=str(farmer_id), address=farmer.address)
@@ -107,7 +107,7 @@ class Onboarding:
 
     async def _send_batch(self, keys: Sequence[FarmerKey], master_sequence: int, last_ledger: int) -> None:
         batch_id = uuid4()
-        signed = self._factory.onboarding(
+        signed = await self._factory.onboarding(
             keys,
             sequence=self._submitting.next_sequence(self._factory.master, master_sequence),
             max_ledger=last_ledger + LEDGER_WINDOW,

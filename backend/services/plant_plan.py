@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
 
 import structlog
@@ -17,7 +17,7 @@ from backend.domain.plant import RESOURCE_FAILURES, FarmView, Plant, PlantReques
 from backend.domain.settlement import PlantFailed
 from backend.domain.spending import Allowance
 from backend.domain.staking import stake
-from backend.errors import SealedSeedError
+from backend.errors import VaultError
 from backend.ports.stores import Candidate, UnsentPlant
 from backend.services.access import ChainAccess
 from backend.services.submitting import LEDGER_WINDOW, attempt_of
@@ -25,6 +25,8 @@ from kale_chain.clock import Pace
 from kale_chain.model import Account
 
 _log = structlog.get_logger()
+
+T = TypeVar("T")
 
 _BUILT_IN_ONE_GO = 10
 _PLANTS_IN_A_LEDGER = 100
@@ -88,12 +90,10 @@ class PlantPlanner:
         accounts, balances, allowance = await asyncio.gather(
             self._reader.accounts(addresses), self._reader.balances(addresses), self._budget.allowance(window.closed)
         )
+        planned = await _all(self._planned(request, each, accounts, balances, window) for each in candidates)
         plants, attempts = [], []
-        for number, candidate in enumerate(candidates):
-            if number % _BUILT_IN_ONE_GO == 0:
-                await asyncio.sleep(0)  # signing hundreds must not keep others from being served
-            plant, attempt = self._planned(request, candidate, accounts, balances, window)
-            plant, attempt = _afforded(plant, attempt, allowance)
+        for each in planned:
+            plant, attempt = _afforded(*each, allowance)
             plants.append(plant)
             attempts += [] if attempt is None else [attempt]
         return PlantPlan(earlier, plants, attempts)
@@ -102,20 +102,19 @@ class PlantPlanner:
         """New attempts for pending plants whose transactions came to nothing; those that cannot be built fail."""
         accounts = await self._reader.accounts([one.plant.address for one in unsent])
         allowance = await self._budget.allowance(window.closed)
+        outcomes = await _all(self._attempt(one.plant, one.key, accounts, window, _shortfalls(one)) for one in unsent)
         attempts, failed = [], []
-        for one in unsent:
-            shortfalls = one.attempts if one.last_code in RESOURCE_FAILURES else 0
-            outcome = self._attempt(one.plant, one.key, accounts, window, shortfalls)
-            if isinstance(outcome, Attempt):
-                refusal = allowance.refuses_plant(outcome.max_fee)
-                outcome = outcome if refusal is None else Failure(FailureReason.FEE_ACCOUNT_LOW, refusal)
-            if isinstance(outcome, Attempt):
+        for one, outcome in zip(unsent, outcomes, strict=True):
+            refusal = allowance.refuses_plant(outcome.max_fee) if isinstance(outcome, Attempt) else None
+            if refusal is not None:
+                failed.append(PlantFailed(one.plant.plant_id, Failure(FailureReason.FEE_ACCOUNT_LOW, refusal)))
+            elif isinstance(outcome, Attempt):
                 attempts.append(outcome)
             else:
                 failed.append(PlantFailed(one.plant.plant_id, outcome))
         return attempts, failed
 
-    def _planned(
+    async def _planned(
         self,
         request: PlantRequest,
         candidate: Candidate,
@@ -138,19 +137,19 @@ class PlantPlanner:
         if key.address in accounts and balance is None:
             outcome = _MISSING_TRUSTLINE
         else:
-            outcome = self._attempt(plant, key, accounts, window)
+            outcome = await self._attempt(plant, key, accounts, window)
         if isinstance(outcome, Attempt):
             return plant, outcome
         return _failed(plant, outcome), None
 
-    def _attempt(
+    async def _attempt(
         self, plant: Plant, key: FarmerKey, accounts: Mapping[str, Account], window: Window, shortfalls: int = 0
     ) -> Attempt | Failure:
         account = accounts.get(plant.address)
         if account is None:
             return _MISSING_ACCOUNT
         try:
-            signed = self._factory.plant(
+            signed = await self._factory.plant(
                 key,
                 stake=plant.stake_stroops,
                 block_index=plant.block_index,
@@ -159,10 +158,24 @@ class PlantPlanner:
                 max_ledger=window.max_ledger,
                 shortfalls=shortfalls,
             )
-        except SealedSeedError as error:
-            _log.exception("a farmer's seed does not open", farmer_id=str(key.farmer_id))
+        except VaultError as error:
+            _log.exception("a farmer's key does not sign", farmer_id=str(key.farmer_id))
             return Failure(FailureReason.KEY_UNAVAILABLE, str(error))
         return attempt_of(signed, AttemptKind.PLANT, plant.plant_id, created_ledger=window.closed)
+
+
+async def _all(building: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What all return, in their order. Each is begun as soon as it is made, while others wait for signatures."""
+    tasks = []
+    for number, one in enumerate(building):
+        if number % _BUILT_IN_ONE_GO == 0:
+            await asyncio.sleep(0)  # building hundreds must not keep others from being served
+        tasks.append(asyncio.create_task(one))
+    return await asyncio.gather(*tasks)
+
+
+def _shortfalls(one: UnsentPlant) -> int:
+    return one.attempts if one.last_code in RESOURCE_FAILURES else 0
 
 
 def _afforded(plant: Plant, attempt: Attempt | None, allowance: Allowance) -> tuple[Plant, Attempt | None]:

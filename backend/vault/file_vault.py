@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from stellar_sdk import StrKey
 
 from backend.domain.farmer import FarmerKey
+from backend.domain.signing import Intent, SigningRules
 from backend.errors import SealedSeedError
 from backend.vault.key_file import read_key_file
+from backend.vault.policy import Policy
 from backend.vault.sealing import SEED_BYTES, CannotOpenError, SealingKey, SeedOwner
 
 KEY_VERSION = 1
@@ -49,25 +51,26 @@ class FileVault:
 
     Args:
         key: The sealing key.
-        passphrase: The network's passphrase; seeds sealed for another network do not open.
+        rules: What is signed; seeds sealed for another network than theirs do not open.
     """
 
-    __slots__ = ("_key", "_passphrase")
+    __slots__ = ("_key", "_passphrase", "_policy")
 
-    def __init__(self, key: SealingKey, passphrase: str) -> None:
+    def __init__(self, key: SealingKey, rules: SigningRules) -> None:
         self._key = key
-        self._passphrase = passphrase
+        self._passphrase = rules.passphrase
+        self._policy = Policy(rules)
 
     @classmethod
-    def open(cls, key_file: Path, passphrase: str) -> "FileVault":
+    def open(cls, key_file: Path, rules: SigningRules) -> "FileVault":
         """The vault whose key is in `key_file`.
 
         Raises:
             KeyFileError: the file is missing, unreadable, open to others or malformed.
         """
-        return cls(SealingKey(read_key_file(key_file)), passphrase)
+        return cls(SealingKey(read_key_file(key_file)), rules)
 
-    def create(self, farmer_id: UUID) -> FarmerKey:
+    async def create(self, farmer_id: UUID) -> FarmerKey:
         """A new key pair, its seed sealed for this farmer and read back before the address is shown."""
         with _wiped_seed() as seed:
             seed[:] = os.urandom(SEED_BYTES)
@@ -77,6 +80,12 @@ class FileVault:
         key = FarmerKey(farmer_id, address, public_key.hex(), sealed, KEY_VERSION)
         self.signer(key)
         return key
+
+    async def sign(self, key: FarmerKey, envelope: bytes, intent: Intent) -> bytes:
+        """See backend.ports.vault.Vault."""
+        digest = self._policy.digest(key, envelope, intent)
+        _, signature = self.signer(key).signature(digest)
+        return signature
 
     def signer(self, key: FarmerKey) -> SealedKeySigner:
         """A signer for the farmer.

@@ -3,7 +3,7 @@
 A transaction is bounded by ledgers alone, so that no machine's clock decides when it ends.
 """
 
-from kale_chain.tx.calls import EXTENSION, HARVEST, PLANT, PLANT_WITHOUT_STAKE, WORK, FarmCalls
+from kale_chain.tx.calls import EXTENSION, HARVEST, PLANT, PLANT_WITHOUT_STAKE, WORK, FarmCalls, plant_operation
 from kale_chain.tx.classic import MAX_SPONSORED, ClassicCalls
 from kale_chain.tx.envelope import MIN_FEE, Bounds, Transaction, bump_again, fee_bump
 from kale_chain.tx.signer import Signer
@@ -23,4 +23,5 @@ __all__ = [
     "Transaction",
     "bump_again",
     "fee_bump",
+    "plant_operation",
 ]

@@ -55,6 +55,16 @@ def _address(address: str) -> stellar_xdr.SCVal:
     return stellar_xdr.SCVal(stellar_xdr.SCValType.SCV_ADDRESS, address=keys.sc_address(address))
 
 
+def plant_operation(
+    farm_id: str, token_id: str, farmer: str, stake: int
+) -> tuple[stellar_xdr.InvokeContractArgs, stellar_xdr.SorobanAuthorizationEntry]:
+    """The call and the authorisation of a plant: the farmer's as the transaction's source, for nothing but the burn."""
+    arguments = [_address(farmer), scval.to_int128(stake)]
+    invocation = _invocation(farm_id, "plant", arguments)
+    burn = [_authorized(_invocation(token_id, "burn", arguments))] if stake > 0 else []
+    return invocation, stellar_xdr.SorobanAuthorizationEntry(_SOURCE_ACCOUNT, _authorized(invocation, *burn))
+
+
 class FarmCalls:
     """Builds unsigned calls of one farm.
 
@@ -107,18 +117,14 @@ class FarmCalls:
                 for that one first, and the footprint holds it too.
             resources: See the class.
         """
-        farm, token = self._identity.farm_id, self._identity.token_id
-        arguments = [_address(farmer), scval.to_int128(stake)]
-        invocation = _invocation(farm, "plant", arguments)
+        farm = self._identity.farm_id
+        invocation, authorization = plant_operation(farm, self._identity.token_id, farmer, stake)
         read_only, read_write = [self._code], [self._instance, *self._block_and_pail(farmer, block_index)]
-        burn = []
         if stake > 0:
-            burn.append(_authorized(_invocation(token, "burn", arguments)))
             read_only.append(self._token)
             read_write.append(keys.kale_trustline(self._identity, farmer))
         if after_missing:
             read_only.append(keys.block(farm, block_index - 1))
-        authorization = stellar_xdr.SorobanAuthorizationEntry(_SOURCE_ACCOUNT, _authorized(invocation, *burn))
         used = resources or (PLANT if stake > 0 else PLANT_WITHOUT_STAKE)
         data = self._soroban_data(read_only, read_write, used)
         return self._call(

@@ -109,13 +109,21 @@ class Transaction:
 
     def signed_by(self, *signers: Signs) -> Self:
         """This transaction with each signer's signature added; signing twice by the same key adds nothing."""
-        signatures = list(self.signatures)
+        signed = self
         for signer in signers:
             hint, signature = signer.signature(self.digest)
-            decorated = hint + struct.pack(">I", len(signature)) + signature
-            if decorated not in signatures:
-                signatures.append(decorated)
-        return replace(self, signatures=tuple(signatures))
+            signed = signed._with(hint + struct.pack(">I", len(signature)) + signature)
+        return signed
+
+    def with_signature(self, address: str, signature: bytes) -> Self:
+        """This transaction with a signature (64 bytes) that `address` (G…) made elsewhere of its `digest`."""
+        hint = StrKey.decode_ed25519_public_key(address)[-4:]
+        return self._with(hint + struct.pack(">I", len(signature)) + signature)
+
+    def _with(self, decorated: bytes) -> Self:
+        if decorated in self.signatures:
+            return self
+        return replace(self, signatures=(*self.signatures, decorated))
 
     @classmethod
     def from_envelope(cls, envelope: str, passphrase: str) -> Self:

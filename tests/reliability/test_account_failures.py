@@ -15,6 +15,7 @@ from stellar_sdk import (
 )
 
 from backend.domain.farmer import FarmerKey
+from backend.domain.signing import SigningRules
 from backend.vault import FileVault
 from kale_chain.hashing import work_hash
 from kale_chain.tx import Bounds, Signer
@@ -71,9 +72,10 @@ async def test_sealed_seeds_swapped_between_farmers_sign_nothing(
 
 
 @pytest.fixture
-def signer_of(backend_settings: dict[str, Any], query: Query) -> Callable[[str], Signs]:
+def signer_of(world: World, backend_settings: dict[str, Any], query: Query) -> Callable[[str], Signs]:
     """Opens a farmer's seed, as nobody can who has not both database and key file."""
-    vault = FileVault.open(backend_settings["key_file"], backend_settings["stellar_network_passphrase"])
+    rules = SigningRules.of(world.identity, backend_settings["master_wallet_address"])
+    vault = FileVault.open(backend_settings["key_file"], rules)
 
     def opened(farmer_id: str) -> Signs:
         ((address, public_key, sealed, version),) = query(

@@ -15,11 +15,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from stellar_sdk import Keypair, StrKey
 
 from backend.domain.farmer import FarmerKey
+from backend.domain.signing import SigningRules
 from backend.errors import KeyFileError, SealedSeedError
 from backend.vault import FileVault, create_key_file
 from backend.vault.sealing import SealingKey, SeedOwner
 
 PASSPHRASE = "Test SDF Network ; September 2015"
+RULES = SigningRules(
+    passphrase=PASSPHRASE,
+    farm_id=StrKey.encode_contract(bytes(32)),
+    token_id=StrKey.encode_contract(bytes(31) + b"\1"),
+    asset_code="KALE",
+    asset_issuer=StrKey.encode_ed25519_public_key(bytes(32)),
+    sponsor=StrKey.encode_ed25519_public_key(bytes(31) + b"\1"),
+)
 DIGEST = hashlib.sha256(b"a transaction").digest()
 
 
@@ -32,11 +41,11 @@ def key_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def vault(key_file: Path) -> FileVault:
-    return FileVault.open(key_file, PASSPHRASE)
+    return FileVault.open(key_file, RULES)
 
 
-def test_signature_is_that_of_the_farmers_address(vault: FileVault) -> None:
-    key = vault.create(uuid4())
+async def test_signature_is_that_of_the_farmers_address(vault: FileVault) -> None:
+    key = await vault.create(uuid4())
     signer = vault.signer(key)
     hint, signature = signer.signature(DIGEST)
     public = Keypair.from_public_key(key.address)
@@ -46,14 +55,14 @@ def test_signature_is_that_of_the_farmers_address(vault: FileVault) -> None:
     assert key.public_key == public.raw_public_key().hex()
 
 
-def test_seed_opens_after_a_restart(vault: FileVault, key_file: Path) -> None:
-    key = vault.create(uuid4())
-    again = FileVault.open(key_file, PASSPHRASE)
+async def test_seed_opens_after_a_restart(vault: FileVault, key_file: Path) -> None:
+    key = await vault.create(uuid4())
+    again = FileVault.open(key_file, RULES)
     assert again.signer(key).signature(DIGEST) == vault.signer(key).signature(DIGEST)
 
 
-def test_two_farmers_get_different_keys(vault: FileVault) -> None:
-    assert vault.create(uuid4()).address != vault.create(uuid4()).address
+async def test_two_farmers_get_different_keys(vault: FileVault) -> None:
+    assert (await vault.create(uuid4())).address != (await vault.create(uuid4())).address
 
 
 def swapped_seed(key: FarmerKey, other: FarmerKey) -> FarmerKey:
@@ -95,27 +104,27 @@ def flipped_bit(position: int) -> Callable[[FarmerKey, FarmerKey], FarmerKey]:
         (lambda key, _: replace(key, sealed_seed=b""), "not a sealed seed of a known format"),
     ],
 )
-def test_changed_row_is_refused(
+async def test_changed_row_is_refused(
     vault: FileVault, change: Callable[[FarmerKey, FarmerKey], FarmerKey], problem: str
 ) -> None:
-    key, other = vault.create(uuid4()), vault.create(uuid4())
+    key, other = await vault.create(uuid4()), await vault.create(uuid4())
     with pytest.raises(SealedSeedError, match=problem) as caught:
         vault.signer(change(key, other))
     assert caught.value.farmer_id == str(key.farmer_id)
 
 
-def test_seed_of_another_network_is_refused(vault: FileVault, key_file: Path) -> None:
-    key = vault.create(uuid4())
-    mainnet = FileVault.open(key_file, "Public Global Stellar Network ; September 2015")
+async def test_seed_of_another_network_is_refused(vault: FileVault, key_file: Path) -> None:
+    key = await vault.create(uuid4())
+    mainnet = FileVault.open(key_file, replace(RULES, passphrase="Public Global Stellar Network ; September 2015"))
     with pytest.raises(SealedSeedError, match="network"):
         mainnet.signer(key)
 
 
-def test_other_key_file_is_named_as_the_cause(vault: FileVault, tmp_path: Path) -> None:
-    key = vault.create(uuid4())
+async def test_other_key_file_is_named_as_the_cause(vault: FileVault, tmp_path: Path) -> None:
+    key = await vault.create(uuid4())
     create_key_file(tmp_path / "other.key")
     with pytest.raises(SealedSeedError, match="sealed under another key than the one in KEY_FILE"):
-        FileVault.open(tmp_path / "other.key", PASSPHRASE).signer(key)
+        FileVault.open(tmp_path / "other.key", RULES).signer(key)
 
 
 def test_seed_that_is_not_the_public_keys_is_refused() -> None:
@@ -124,7 +133,7 @@ def test_seed_that_is_not_the_public_keys_is_refused() -> None:
     sealed = sealing.seal(os.urandom(32), SeedOwner(farmer_id, public_key, 1, PASSPHRASE))
     key = FarmerKey(farmer_id, StrKey.encode_ed25519_public_key(public_key), public_key.hex(), sealed, 1)
     with pytest.raises(SealedSeedError, match="not the seed of the farmer's public key"):
-        FileVault(sealing, PASSPHRASE).signer(key)
+        FileVault(sealing, RULES).signer(key)
 
 
 def test_sealing_the_same_seed_twice_shows_nothing_in_common() -> None:
@@ -135,10 +144,10 @@ def test_sealing_the_same_seed_twice_shows_nothing_in_common() -> None:
     assert len(first) == 65
 
 
-def test_seed_shows_in_no_text_and_no_row(vault: FileVault, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_seed_shows_in_no_text_and_no_row(vault: FileVault, monkeypatch: pytest.MonkeyPatch) -> None:
     seed = bytes(range(32))
     monkeypatch.setattr("backend.vault.file_vault.os.urandom", lambda size: seed[:size])
-    key = vault.create(uuid4())
+    key = await vault.create(uuid4())
     monkeypatch.undo()
     assert Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw().hex() == key.public_key
     shown = repr([key, vault, vault.signer(key), vault._key]).encode() + key.sealed_seed
@@ -150,8 +159,8 @@ def test_seed_shows_in_no_text_and_no_row(vault: FileVault, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("spread", [pickle.dumps, copy.copy])
-def test_keys_are_not_copied_out_of_the_process(vault: FileVault, spread: Callable[[object], object]) -> None:
-    for secret in (vault.signer(vault.create(uuid4())), vault._key):
+async def test_keys_are_not_copied_out_of_the_process(vault: FileVault, spread: Callable[[object], object]) -> None:
+    for secret in (vault.signer(await vault.create(uuid4())), vault._key):
         with pytest.raises(TypeError, match="never pickled"):
             spread(secret)
 
@@ -179,14 +188,14 @@ def test_key_file_in_a_missing_folder_says_so(tmp_path: Path) -> None:
 
 def test_missing_key_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="does not exist; make it with `kale-backend key create`"):
-        FileVault.open(tmp_path / "none", PASSPHRASE)
+        FileVault.open(tmp_path / "none", RULES)
 
 
 @pytest.mark.parametrize(("content", "problem"), [(b"", "0 bytes"), (b"k" * 31, "31 bytes"), (b"k" * 33, "more")])
 def test_key_file_of_the_wrong_length_is_refused(key_file: Path, content: bytes, problem: str) -> None:
     key_file.write_bytes(content)
     with pytest.raises(KeyFileError, match=f"must hold 32 bytes but holds {problem}") as caught:
-        FileVault.open(key_file, PASSPHRASE)
+        FileVault.open(key_file, RULES)
     assert "kkk" not in str(caught.value)
 
 
@@ -194,9 +203,9 @@ def test_key_file_of_the_wrong_length_is_refused(key_file: Path, content: bytes,
 def test_key_file_open_to_others_is_refused(key_file: Path, mode: int) -> None:
     key_file.chmod(mode)
     with pytest.raises(KeyFileError, match="run chmod 600"):
-        FileVault.open(key_file, PASSPHRASE)
+        FileVault.open(key_file, RULES)
 
 
 def test_key_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match=r"cannot read .*directory"):
-        FileVault.open(tmp_path, PASSPHRASE)
+        FileVault.open(tmp_path, RULES)
