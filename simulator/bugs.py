@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
@@ -27,6 +27,7 @@ from kale_chain import follower
 from kale_chain.errors import RpcError
 from simulator.errors import Violation
 from simulator.memory import attempts, books, effects, events, lease
+from simulator.memory.session import Session
 from simulator.memory.tables import Tables
 from simulator.weather import CALM, Climate
 
@@ -208,15 +209,16 @@ def _early_expiry() -> AbstractContextManager[Any]:
     def settled(attempt: Attempt, _ledger: int, refusal: str | None) -> Settlement:
         return outcome.expiry_of(attempt, attempt.max_ledger, refusal)
 
-    return _both(mock.patch.object(proving, "is_expired", patched), mock.patch.object(proving, "expiry_of", settled))
+    return _all(mock.patch.object(proving, "is_expired", patched), mock.patch.object(proving, "expiry_of", settled))
 
 
 def _fence_off() -> AbstractContextManager[Any]:
     async def renew(_self: object) -> None:
         return
 
-    return _both(
+    return _all(
         mock.patch.object(attempts, "_check_fence", return_value=None),
+        mock.patch.object(Session, "hold_lease", return_value=None),
         mock.patch.object(lease.MemoryLeaseStore, "renew", renew),
     )
 
@@ -277,7 +279,7 @@ def _strangers_harvest_unbooked() -> AbstractContextManager[Any]:
     def taken(pail: OpenPail, *_: Any) -> Effect:
         return HarvestClosed(pail.harvest_id, lost=False, failure=_GONE)
 
-    return _both(mock.patch.object(booking.Booking, "read", patched), mock.patch.object(harvesting, "_ending", taken))
+    return _all(mock.patch.object(booking.Booking, "read", patched), mock.patch.object(harvesting, "_ending", taken))
 
 
 def _other_stake_signed() -> AbstractContextManager[Any]:
@@ -312,8 +314,10 @@ async def _does_nothing(_self: object) -> None:
 
 
 @contextmanager
-def _both(first: AbstractContextManager[Any], second: AbstractContextManager[Any]) -> Iterator[None]:
-    with first, second:
+def _all(*patches: AbstractContextManager[Any]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
         yield
 
 

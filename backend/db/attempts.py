@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db.database import Database
 from backend.db.effects import apply_effects
+from backend.db.fencing import hold_lease
 from backend.domain.attempt import Attempt, AttemptKind, Bump
 from backend.domain.money import Passage, fee_transfer
 from backend.domain.settlement import Effect, Settlement
@@ -178,6 +179,7 @@ class SqlAttemptStore:
         if not settlements and passage is None:
             return
         async with self._database.transaction() as connection:
+            await hold_lease(connection, self._database.fence)
             ended = await _end(connection, settlements)
             effects = [effect for settlement in ended for effect in settlement.effects]
             fees = [
@@ -192,6 +194,7 @@ class SqlAttemptStore:
         if not effects:
             return
         async with self._database.transaction() as connection:
+            await hold_lease(connection, self._database.fence)
             await apply_effects(connection, effects)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Row, text
 
 from backend.db.books import book, lock_cursor
 from backend.db.database import Database, lock_farmers
+from backend.db.fencing import hold_lease
 from backend.domain.money import AccountKind, Cursor, Deposit, FarmerBooks, TransferReason, Violation, adjustment
 from kale_chain.model import Memo
 
@@ -64,11 +65,13 @@ class SqlMoneyStore:
     async def skip(self, ledger: int) -> None:
         """Records that ledgers cannot be read; see the port."""
         async with self._database.transaction() as connection:
+            await hold_lease(connection, self._database.fence)
             await connection.execute(_SKIP, {"ledger": ledger})
 
     async def reconcile(self, ledger: int, balances: Mapping[str, int]) -> int | None:
         """Sets the available balances equal to the accounts; see the port."""
         async with self._database.transaction() as connection:
+            await hold_lease(connection, self._database.fence)
             await lock_farmers(connection, [row.id for row in await connection.execute(_BOOKS)])
             if (await lock_cursor(connection)).ledger != ledger:
                 return None

@@ -12,6 +12,7 @@ from backend.db.audit import record_plants
 from backend.db.books import book
 from backend.db.database import Database, select_ids
 from backend.db.farmers import farmer_key
+from backend.db.fencing import hold_lease
 from backend.db.opening import number_plants, open_harvests
 from backend.domain.attempt import Attempt
 from backend.domain.failure import Failure, FailureReason
@@ -213,6 +214,7 @@ class SqlPlantStore:
             {**_row(plant), "live_until": live_until.get((plant.address, plant.block_index))} for plant in plants
         ]
         async with self._database.transaction() as connection:
+            await hold_lease(connection, self._database.fence)
             adopted = await select_ids(
                 connection, _ADOPT_PLANTS, {"rows": json.dumps([_row(plant) for plant in plants])}
             )

@@ -23,6 +23,9 @@ class MoneyStore(Protocol):
         """Records that the ledgers after the cursor up to `ledger` cannot be read, and moves the cursor there.
 
         The books are then set right by `reconcile`. Does nothing where the cursor is there already.
+
+        Raises:
+            LeaseLostError: a newer backend has the lease.
         """
 
     async def reconcile(self, ledger: int, balances: Mapping[str, int]) -> int | None:
@@ -34,6 +37,9 @@ class MoneyStore(Protocol):
 
         Returns:
             How many farmers' books were adjusted; None if the cursor is not at `ledger`, and nothing was done.
+
+        Raises:
+            LeaseLostError: a newer backend has the lease.
         """
 
     async def differences(self, ledger: int, balances: Mapping[str, int]) -> Sequence[Violation] | None:

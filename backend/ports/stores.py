@@ -130,6 +130,9 @@ class PlantStore(Protocol):
 
         Where a plant row of that farmer and block exists only a missing harvest is added. `live_until` holds the last
         ledgers in which pails live, as far as they are known. Returns how many harvests were added.
+
+        Raises:
+            LeaseLostError: a newer backend has the lease.
         """
 
 
@@ -260,12 +263,18 @@ class AttemptStore(Protocol):
         back and records harvest_reopened. PailPlanted and PailHarvested do the same to the rows of that farmer and
         block, and adopt them where there are none. BalanceMoved books a deposit or an outflow; ends book their fees.
         A farmer's books that would fall below zero are filled from `unobserved`, with an alarm.
+
+        Raises:
+            LeaseLostError: a newer backend has the lease.
         """
 
     async def apply(self, effects: Sequence[Effect]) -> None:
         """Applies effects that no attempt brought about.
 
         One whose row has left PENDING (or UNVERIFIED) is passed over.
+
+        Raises:
+            LeaseLostError: a newer backend has the lease.
         """
 
 

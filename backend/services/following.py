@@ -62,16 +62,23 @@ class FarmWatch:
         return self._view
 
     async def refresh(self, last: Ledger) -> None:
-        """Reads the farm after `last` closed; a fault is remembered, not raised."""
-        self._last = last
+        """Reads the farm after `last` closed; a fault is remembered, not raised.
+
+        `last` and `view` move together, and never back: whoever sees that a ledger has closed must not act on a view
+        from before it, and two may ask at once.
+        """
         self._clock.observe(last)
+        view, fault = None, None
         try:
-            self._view = await self._reader.view(last)
+            view = await self._reader.view(last)
         except LedgerUnavailableError as error:
-            self.fault = str(error)
+            fault = str(error)
+        if self._last is not None and last.sequence < self._last.sequence:
             return
-        self._follow(self._view.farm)
-        self.fault = None
+        self._last, self.fault = last, fault
+        if view is not None:
+            self._view = view
+            self._follow(view.farm)
 
 
 class Following:

@@ -82,10 +82,9 @@ class Harvesting:
         )
         allowance = await self._budget.allowance(view.ledger.sequence)
         async with self._channels.lend(min(len(pails), lent)) as channels:
-            built = [
-                self._attempt(pail, channel, view.ledger.sequence)
-                for pail, channel in zip(pails, channels, strict=False)
-            ]
+            # Reading pails and lending channels may have taken ledgers: what is signed counts from the last one.
+            last_ledger = self._watch.view.ledger.sequence
+            built = [self._attempt(pail, channel, last_ledger) for pail, channel in zip(pails, channels, strict=False)]
             attempts = [attempt for attempt in built if allowance.grants_rescue(attempt.max_fee)]
             if len(attempts) < len(built):
                 _log.error("a fee cap keeps pails from being harvested", waiting=len(built) - len(attempts))

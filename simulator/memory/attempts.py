@@ -12,7 +12,7 @@ from backend.domain.money import Passage, Transfer, fee_transfer
 from backend.domain.settlement import Effect, Settlement
 from backend.domain.spending import Spending
 from backend.domain.transitions import check_transition
-from backend.errors import LeaseLostError, QuarantinedError, StoreConflictError
+from backend.errors import QuarantinedError, StoreConflictError
 from simulator.memory.effects import apply_effects
 from simulator.memory.session import Session
 from simulator.memory.tables import AttemptRow, Tables
@@ -55,8 +55,7 @@ def open_sources(tables: Tables) -> set[str]:
 
 
 def _check_fence(tables: Tables, fence: int) -> None:
-    if fence != tables.lease.fence or fence == 0:
-        raise LeaseLostError(f"the lease is held by {tables.lease.holder} with fence {tables.lease.fence}")
+    tables.check_fence(fence)
     if tables.quarantines.having("open"):
         raise QuarantinedError("quarantine: nothing is signed")
 
@@ -141,6 +140,7 @@ class MemoryAttemptStore:
         if not settlements and passage is None:
             return
         async with self._session.transaction() as tables:
+            self._session.hold_lease(tables)
             effects: list[Effect] = []
             fees: list[Transfer] = []
             for settlement in settlements:
@@ -158,7 +158,10 @@ class MemoryAttemptStore:
 
     async def apply(self, effects: Sequence[Effect]) -> None:
         """Applies effects that no attempt brought about; one whose row has moved on is passed over."""
+        if not effects:
+            return
         async with self._session.transaction() as tables:
+            self._session.hold_lease(tables)
             apply_effects(tables, effects)
 
 

@@ -44,6 +44,7 @@ class MemoryMoneyStore:
     async def skip(self, ledger: int) -> None:
         """Records that ledgers cannot be read; see the port."""
         async with self._session.transaction() as tables:
+            self._session.hold_lease(tables)
             before = tables.cursor
             if before.ledger is not None and before.ledger >= ledger:
                 return
@@ -54,6 +55,7 @@ class MemoryMoneyStore:
     async def reconcile(self, ledger: int, balances: Mapping[str, int]) -> int | None:
         """Sets the available balances equal to the accounts; see the port."""
         async with self._session.transaction() as tables:
+            self._session.hold_lease(tables)
             if tables.cursor.ledger != ledger:
                 return None
             wrong = _wrong(tables, balances)

@@ -111,6 +111,7 @@ class MemoryPlantStore:
     async def adopt(self, plants: Sequence[Plant], live_until: Mapping[PailKey, int]) -> int:
         """Stores CONFIRMED plants of which no row knew, with pending harvests; how many harvests were added."""
         async with self._session.transaction() as tables:
+            self._session.hold_lease(tables)
             adopted, added = [], 0
             for plant in plants:
                 if tables.planted.get((plant.block_index, plant.farmer_id)) is None:

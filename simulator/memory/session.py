@@ -29,6 +29,10 @@ class Session:
         self.before = before
         self.after = after
 
+    def hold_lease(self, tables: Tables) -> None:
+        """Raises LeaseLostError if this is not the backend that holds the lease."""
+        tables.check_fence(self.fence)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tables]:
         """One transaction; nothing is awaited within it."""

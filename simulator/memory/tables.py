@@ -19,6 +19,7 @@ from backend.domain.lease import Incarnation, Quarantine
 from backend.domain.money import Cursor, Transfer
 from backend.domain.plant import Plant, PlantRequest
 from backend.domain.work import WorkState
+from backend.errors import LeaseLostError
 
 Row = TypeVar("Row")
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -257,6 +258,11 @@ class Tables:
             self.reopened.clear()
             self._in_transaction = False
         self.position += 1
+
+    def check_fence(self, fence: int) -> None:
+        """Raises LeaseLostError if the lease has another fence."""
+        if fence != self.lease.fence or fence == 0:
+            raise LeaseLostError(f"the lease is held by {self.lease.holder} with fence {self.lease.fence}")
 
     def disconnect(self, session: object) -> None:
         """Takes back what a client's connection held: the lease's lock."""

@@ -33,3 +33,15 @@ async def stores(store_kind: StoreKind, request: pytest.FixtureRequest) -> Async
     await opened.lease.take("a test", None)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def second(stores: Stores, request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    """The stores of another backend over the same database, which has not taken the lease."""
+    if isinstance(stores, MemoryStores):
+        opened: Stores = MemoryStores(stores.session.tables)
+    else:
+        url = request.getfixturevalue("application_url")
+        opened = await open_stores(url, max_connections=2, owner_allowed=False)
+    yield opened
+    await opened.close()

@@ -1,12 +1,19 @@
 """The lease and quarantines, of PostgreSQL and of its twin."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
 import pytest
 
 from backend.domain.attempt import AttemptKind
+from backend.domain.failure import Failure, FailureReason
 from backend.domain.lease import Quarantine
-from backend.errors import QuarantinedError
+from backend.domain.money import Cursor, Passage
+from backend.domain.plant import PlantState
+from backend.domain.settlement import HarvestClosed
+from backend.errors import LeaseLostError, QuarantinedError
 from backend.ports.stores import Stores
-from tests.fixtures.rows import Rows, succeeded
+from tests.fixtures.rows import PLANT_LEDGER, Rows, succeeded
 
 
 async def store_attempt(rows: Rows) -> None:
@@ -73,3 +80,37 @@ async def test_missing_record_begins_an_epoch_a_quarantine_and_a_far_fence(store
     assert lease.epoch == 2
     assert lease.fence > 2
     assert [one.reason for one in await stores.quarantines.open()] == [lease.restored]
+
+
+async def test_older_backend_settles_and_books_nothing_after_another_took_the_lease(
+    stores: Stores, second: Stores, rows: Rows
+) -> None:
+    (farmer,) = await rows.farmers(1)
+    await stores.money.skip(100)
+    await stores.money.reconcile(100, {farmer.address: 100})
+    await rows.planted([farmer], 1)
+    attempt = rows.attempt(AttemptKind.CHANNELS, farmer.farmer_id, farmer.address)
+    await stores.attempts.store(attempt)
+    (pail,) = await stores.harvests.open_pails()
+    closed = HarvestClosed(pail.harvest_id, lost=True, failure=Failure(FailureReason.EXPIRED, "a test"))
+    found = replace(rows.plant(farmer, 2), state=PlantState.CONFIRMED, ledger=PLANT_LEDGER)
+    await stores.lease.release()
+    await second.lease.take("another", await stores.lease.head())
+    writes: list[Callable[[], Awaitable[object]]] = [
+        lambda: stores.attempts.settle([succeeded(attempt)]),
+        lambda: stores.attempts.settle([], Passage(101, 110, [])),
+        lambda: stores.attempts.apply([closed]),
+        lambda: stores.money.skip(200),
+        lambda: stores.money.reconcile(100, {farmer.address: 90}),
+        lambda: stores.plants.adopt([found], {}),
+    ]
+    before = await second.lease.head()
+    for write in writes:
+        with pytest.raises(LeaseLostError):
+            await write()
+    assert (await second.lease.head()).event == before.event
+    assert await second.attempts.open() == [attempt]
+    assert await second.harvests.open_pails() == [pail]
+    assert await second.money.cursor() == Cursor(100, None, 100)
+    await second.attempts.settle([succeeded(attempt)], Passage(101, 110, []))
+    assert (await second.money.cursor()).ledger == 110
