@@ -35,6 +35,7 @@ from backend.services.budget import Budget
 from backend.services.bumping import Bumping
 from backend.services.channels import Channels
 from backend.services.checking import BooksCheck
+from backend.services.door import Door
 from backend.services.endpoints import PROBE_SECONDS, EndpointWatch
 from backend.services.extending import Extending
 from backend.services.following import FarmWatch, Following, repeat
@@ -125,12 +126,13 @@ class Backend:
         stack.push_async_callback(self._cancel_tasks)
         stack.push_async_callback(parts.planting.close)
         await parts.quarantining.act()
-        await self._listen(parts, stack)
+        door = Door(stores.tokens, required=settings.auth_required, rate=settings.rate)
+        await self._listen(parts, door, stack)
         self._spawn("lease", leasing.hold())
         for name, coroutine in parts.tasks(after):
             self._spawn(name, coroutine)
 
-    async def _listen(self, parts: Parts, stack: AsyncExitStack) -> None:
+    async def _listen(self, parts: Parts, door: Door, stack: AsyncExitStack) -> None:
         settings = self._settings
         servicers = Servicers(
             pool=PoolServicer(parts.planting, parts.working),
@@ -138,10 +140,10 @@ class Backend:
             status=StatusServicer(parts.board),
             wallet=WalletServicer(parts.stores),
         )
-        grpc_server = GrpcServer(settings.bind_address, settings.port, servicers)
+        grpc_server = GrpcServer(settings.bind_address, settings.port, servicers, door)
         await grpc_server.start()
         stack.push_async_callback(grpc_server.stop, GRACE_SECONDS)
-        application = http_application(parts.planting, parts.working, parts.board)
+        application = http_application(parts.planting, parts.working, parts.board, door)
         http_server = HttpServer(settings.bind_address, settings.http_port, application)
         await http_server.start()
         stack.push_async_callback(http_server.stop)

@@ -4,11 +4,12 @@ Whatever is missing or malformed raises kale_common's ConfigError: one line that
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from backend.domain.rate import Rate
 from backend.domain.signing import MAX_STAKE_STROOPS
 from kale_chain.errors import InvalidSecretError
 from kale_chain.tx import Signer
@@ -17,6 +18,10 @@ from kale_common.settings import HttpUrl, LogLevel, Network, Port, ServiceSettin
 
 ENV_FILE = Path(".env")
 _DATABASE_FORM = "write postgresql://user:password@host:port/database"
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _database_url(value: SecretStr) -> SecretStr:
@@ -98,6 +103,10 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
         head_file: File that records how far the database has come; by default beside the key file. It must be
             writable, and lie on another disk than the database.
         pooler_api_url: Accepted as in the plan; poolers call the backend, which needs no address of theirs.
+        auth: required: every caller needs a token or a certificate; off: everybody on this machine may do everything.
+            By default off on network local and required elsewhere.
+        rate_limit_per_second: Calls a second that each client may make for ever.
+        rate_limit_burst: Calls that each client may make at once after a pause.
     """
 
     master_wallet_address: str
@@ -113,6 +122,19 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     stake_cap_stroops: Annotated[int, Field(ge=1, le=2**63 - 1)] = MAX_STAKE_STROOPS
     head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
+    auth: Annotated[Literal["required", "off"] | None, BeforeValidator(_lower)] = None
+    rate_limit_per_second: Annotated[int, Field(ge=1, le=100_000)] = 100
+    rate_limit_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+
+    @property
+    def auth_required(self) -> bool:
+        """Whether callers must say who they are: on a local network nothing is at stake."""
+        return self.auth == "required" or (self.auth is None and self.stellar_network != "local")
+
+    @property
+    def rate(self) -> Rate:
+        """How much each client may do."""
+        return Rate(self.rate_limit_per_second, self.rate_limit_burst)
 
     def master(self) -> Signer:
         """The master account's signer.

@@ -3,6 +3,10 @@
 BackendError                         fields: retry, reason (machine-readable, UPPER_SNAKE)
 ├── InvalidRequestError              a request is malformed; says which field and what is wrong
 ├── UnknownFarmerError               no farmer has this id
+├── UnknownTokenError                no access token has this id
+├── UnauthenticatedError             the caller did not say who it is, or its token is not valid
+├── PermissionDeniedError            the caller may not do this, or not for this farmer
+├── RateLimitedError                 the caller calls too often; says how long to wait
 ├── RequestReusedError               a request id was used for something else
 ├── PreconditionError                the request is well-formed, but the world is not ready for it
 │   ├── BlockPassedError             the block is over
@@ -67,6 +71,39 @@ class UnknownFarmerError(BackendError):
     def __init__(self, farmer_id: object) -> None:
         self.farmer_id = str(farmer_id)
         super().__init__(f"no farmer has the id {farmer_id}; ListFarmers shows those there are")
+
+
+class UnknownTokenError(BackendError):
+    """No access token has this id."""
+
+    reason = "UNKNOWN_TOKEN"
+
+    def __init__(self, token_id: object) -> None:
+        self.token_id = str(token_id)
+        super().__init__(f"no token has the id {token_id}; `kale-backend token list` shows those there are")
+
+
+class UnauthenticatedError(BackendError):
+    """The caller did not say who it is, or with a token that is malformed, unknown, expired or revoked."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(BackendError):
+    """The caller is known, but may not do this, or not for this farmer."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class RateLimitedError(BackendError):
+    """The caller calls too often; `retry_after_seconds` from now it may call again."""
+
+    retry = Retry.NEXT_LEDGER
+    reason = "RATE_LIMITED"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"too many calls; try again in {retry_after_seconds:.2f} seconds")
 
 
 class RequestReusedError(BackendError):

@@ -128,7 +128,12 @@ async def _ports(
         channels=FarmWorkChannels(
             chain.rpc, reader, FarmCalls(chain.identity), payer=chain.payer, channels=survey.existing
         ),
-        backend=GrpcBackend(channel, pooler_id=settings.pooler_id, timeout=settings.api_timeout_ms / 1000),
+        backend=GrpcBackend(
+            channel,
+            pooler_id=settings.pooler_id,
+            timeout=settings.api_timeout_ms / 1000,
+            token=settings.token(),
+        ),
         engine=engine,
         journal=journal,
         load=MachineLoad(engine.usable_cores),

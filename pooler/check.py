@@ -37,7 +37,12 @@ async def _account(chain: Ledger) -> Finding:
 
 async def _backend(settings: PoolerSettings) -> Finding:
     async with connect(settings.backend_api_url) as channel:
-        backend = GrpcBackend(channel, pooler_id=settings.pooler_id, timeout=settings.api_timeout_ms / 1000)
+        backend = GrpcBackend(
+            channel,
+            pooler_id=settings.pooler_id,
+            timeout=settings.api_timeout_ms / 1000,
+            token=settings.token(),
+        )
         try:
             await backend.check()
         except BackendError as error:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -10,6 +11,8 @@ from kale_common.errors import ConfigError
 from kale_common.settings import HttpUrl, Port, ServiceSettings, load, secret_from
 
 FEE_ACCOUNT = "FEE_ACCOUNT_SECRET"
+BACKEND_TOKEN = "BACKEND_TOKEN"  # noqa: S105  (a variable's name)
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # A channel account carries two farmers at most at a block's end: one work in each of two ledgers.
 FARMERS_PER_CHANNEL = 2
@@ -35,6 +38,8 @@ class PoolerSettings(ServiceSettings):
 
     Attributes:
         backend_api_url: The backend's gRPC listener; https means TLS.
+        backend_token: What `kale-backend token create --role pooler` printed, where the backend asks for tokens.
+        backend_token_file: A file that holds it instead.
         api_timeout_ms: Longest unary call, and longest silence of a stream.
         block_monitor_interval_ms: Longest time between two reads of the farm.
         max_work_processes: Searches that may run at a time, one per farmer.
@@ -52,6 +57,8 @@ class PoolerSettings(ServiceSettings):
     """
 
     backend_api_url: Annotated[HttpUrl, AfterValidator(_origin)] = "http://localhost:3000"
+    backend_token: SecretStr | None = None
+    backend_token_file: Path | None = None
     api_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 10_000
     block_monitor_interval_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
     max_work_processes: Annotated[int, Field(ge=1, le=500)] = 50
@@ -72,6 +79,20 @@ class PoolerSettings(ServiceSettings):
         if self.port and self.port == self.http_port:
             raise ValueError(f"PORT and HTTP_PORT are both {self.port}; choose another for one of them")
         return self
+
+    def token(self) -> str | None:
+        """The token for the backend; None if there is none.
+
+        Raises:
+            ConfigError: If there are two, it is unreadable, or would cross a network in clear.
+        """
+        secret = secret_from(BACKEND_TOKEN, self.backend_token, self.backend_token_file)
+        if secret is None:
+            return None
+        url = urlsplit(self.backend_api_url)
+        if url.scheme == "http" and url.hostname not in _THIS_MACHINE:
+            raise ConfigError(BACKEND_TOKEN, f"would cross the network in clear; make {self.backend_api_url} https")
+        return secret.get_secret_value()
 
     @property
     def channels(self) -> int:

@@ -75,3 +75,6 @@ GRANT INSERT (
 ) ON money_transfers TO kale_application;
 GRANT INSERT ON money_postings TO kale_application;
 GRANT UPDATE (ledger_sequence, unread_from, equal_at) ON chain_cursor TO kale_application;
+
+GRANT INSERT (digest, label, farmer_id, scopes, expires_at) ON access_tokens TO kale_application;
+GRANT UPDATE (revoked_at) ON access_tokens TO kale_application;

@@ -5,6 +5,7 @@ Errors answer with their HTTP status and `{"success": false, "error": reason, "m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from json import JSONDecodeError
 from typing import Any, TypeVar
@@ -14,12 +15,14 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from backend.api.access import access_middleware
 from backend.api.errors import HTTP_STATUS, status_of
 from backend.domain import requests
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.plant import PlantEvent, PlantState
 from backend.domain.work import WorkReport
-from backend.errors import BackendError, InvalidRequestError
+from backend.errors import BackendError, InvalidRequestError, RateLimitedError, UnauthenticatedError
+from backend.services.door import Door
 from backend.services.planting import Planting
 from backend.services.status import Health, StatusBoard
 from backend.services.working import ReportOutcome, Working
@@ -28,7 +31,9 @@ from kale_common.errors import ConfigError
 _log = structlog.get_logger()
 
 _SHUTDOWN_SECONDS = 2.0
-_MAX_BODY_BYTES = 1024 * 1024
+_MAX_BODY_BYTES = 64 * 1024
+_MAX_REPORTS_BYTES = 1024 * 1024
+"""A report holds the results of all farmers of a block; over gRPC each is a message."""
 _HEALTH_PARTS = frozenset({"database", "stellar"})
 _DEFAULT_POOLER = "http"
 _COUNTED = frozenset({ReportOutcome.STORED, ReportOutcome.STORED_UNVERIFIED, ReportOutcome.DUPLICATE})
@@ -36,10 +41,11 @@ T = TypeVar("T")
 Body = Mapping[str, Any]
 
 
-def http_application(planting: Planting, working: Working, board: StatusBoard) -> web.Application:
+def http_application(planting: Planting, working: Working, board: StatusBoard, door: Door) -> web.Application:
     """The HTTP application with the backend's routes."""
     routes = HttpRoutes(planting, working, board)
-    application = web.Application(middlewares=[_translate_errors], client_max_size=_MAX_BODY_BYTES)
+    middlewares = [_translate_errors, access_middleware(door)]  # the first is the outermost
+    application = web.Application(middlewares=middlewares, client_max_size=_MAX_REPORTS_BYTES)
     application.add_routes(
         [
             web.post("/api/blocks/new", routes.new_block),
@@ -124,7 +130,7 @@ class HttpRoutes:
 
     async def complete_work(self, request: web.Request) -> web.Response:
         """`{blockIndex, results: [{farmerId, success, workHash?, nonce?, error?}], poolerId?}`: reports of work."""
-        body = await _body(request)
+        body = await _body(request, _MAX_REPORTS_BYTES)
         pooler_id = _field(body, "poolerId", str, _DEFAULT_POOLER)
         block_index = _field(body, "blockIndex", int)
         results = _field(body, "results", list)
@@ -220,7 +226,10 @@ def _nonce(result: Body) -> int | None:
     return int(text)
 
 
-async def _body(request: web.Request) -> Body:
+async def _body(request: web.Request, max_bytes: int = _MAX_BODY_BYTES) -> Body:
+    size = len(await request.read())
+    if size > max_bytes:
+        raise web.HTTPRequestEntityTooLarge(max_bytes, size)
     try:
         body = await request.json()
     except (JSONDecodeError, UnicodeDecodeError) as error:
@@ -247,7 +256,7 @@ async def _translate_errors(request: web.Request, handler: Handler) -> web.Strea
     try:
         return await handler(request)
     except BackendError as error:
-        return _error(HTTP_STATUS[status_of(error)], error.reason, str(error))
+        return _error(HTTP_STATUS[status_of(error)], error.reason, str(error), _headers(error))
     except web.HTTPException as error:
         return _error(error.status, error.reason.upper().replace(" ", "_"), error.text or error.reason)
     except Exception:  # noqa: BLE001  (the last line before the caller; the log has what happened)
@@ -255,5 +264,12 @@ async def _translate_errors(request: web.Request, handler: Handler) -> web.Strea
         return _error(500, "INTERNAL", "a fault of the service; its log has the details")
 
 
-def _error(status: int, reason: str, message: str) -> web.Response:
-    return web.json_response({"success": False, "error": reason, "message": message}, status=status)
+def _error(status: int, reason: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    body = {"success": False, "error": reason, "message": message}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def _headers(error: BackendError) -> Mapping[str, str]:
+    if isinstance(error, RateLimitedError):
+        return {"Retry-After": str(math.ceil(error.retry_after_seconds))}
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthenticatedError) else {}

@@ -8,16 +8,18 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 import grpc.aio
 import structlog
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from backend.api.errors import status_of
-from backend.errors import BackendError
+from backend.errors import BackendError, RateLimitedError
 
 _log = structlog.get_logger()
 
 ERROR_DOMAIN = "kalepool.v1"
-_OURS = "/kalepool."
+_NOT_OURS = "/grpc.health."
+"""The health service aborts by itself, and answers its stream in another way."""
+_NANOSECONDS = 1_000_000_000
 _DETAILS_KEY = "grpc-status-details-bin"
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -25,7 +27,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every method of the kalepool services."""
+    """Wraps every method but those of the health service."""
 
     async def intercept_service(
         self,
@@ -34,7 +36,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """The method's handler, its errors translated."""
         handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(_OURS):
+        if handler is None or handler_call_details.method.startswith(_NOT_OURS):
             return handler
         codec = {
             "request_deserializer": handler.request_deserializer,
@@ -81,10 +83,13 @@ async def _abort(context: Context, error: BackendError) -> NoReturn:
     info = error_details_pb2.ErrorInfo(
         reason=error.reason, domain=ERROR_DOMAIN, metadata={"retry": error.retry.value, **_fields(error)}
     )
-    detail = any_pb2.Any()
-    detail.Pack(info)
+    details = [_packed(info)]
+    if isinstance(error, RateLimitedError):
+        wait = duration_pb2.Duration()
+        wait.FromNanoseconds(int(error.retry_after_seconds * _NANOSECONDS))
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=wait)))
     number, _ = code.value
-    status = status_pb2.Status(code=number, message=str(error), details=[detail])
+    status = status_pb2.Status(code=number, message=str(error), details=details)
     await context.abort(code, str(error), ((_DETAILS_KEY, status.SerializeToString()),))
     raise AssertionError
 
@@ -93,6 +98,12 @@ async def _abort_unexpected(context: Context) -> NoReturn:
     _log.exception("a fault of the program in a request")
     await context.abort(grpc.StatusCode.INTERNAL, "a fault of the service; its log has the details")
     raise AssertionError
+
+
+def _packed(message: Any) -> any_pb2.Any:
+    detail = any_pb2.Any()
+    detail.Pack(message)
+    return detail
 
 
 def _fields(error: BackendError) -> dict[str, str]:

@@ -9,11 +9,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # re-exported without saying so
 from grpc_reflection.v1alpha import reflection
 
+from backend.api.access import AccessInterceptor
 from backend.api.farmers import FarmerServicer
 from backend.api.interceptor import ErrorInterceptor
 from backend.api.pool import PoolServicer
 from backend.api.status import FARMER_SERVICE, POOL_SERVICE, STATUS_SERVICE, WALLET_SERVICE, HealthSink, StatusServicer
 from backend.api.wallet import WalletServicer
+from backend.services.door import Door
 from kale_common.errors import ConfigError
 from kalepool.v1 import farmers_pb2_grpc, pool_pb2_grpc, status_pb2_grpc, wallet_pb2_grpc
 
@@ -37,9 +39,10 @@ class Servicers:
 class GrpcServer:
     """Serves on `host`:`port`; port 0 lets the system choose (see `port` once started)."""
 
-    def __init__(self, host: str, port: int, servicers: Servicers) -> None:
+    def __init__(self, host: str, port: int, servicers: Servicers, door: Door) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=_OPTIONS)
+        interceptors = [ErrorInterceptor(), AccessInterceptor(door)]  # the first is the outermost
+        self._server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
         self._health = health_aio.HealthServicer()
         self.port = port
         pool_pb2_grpc.add_PoolServiceServicer_to_server(servicers.pool, self._server)

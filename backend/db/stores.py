@@ -9,7 +9,9 @@ from backend.db.lease import SqlLeaseStore
 from backend.db.money import SqlMoneyStore
 from backend.db.plants import SqlPlantStore
 from backend.db.quarantines import SqlQuarantineStore
+from backend.db.tokens import SqlTokenStore
 from backend.db.works import SqlWorkStore
+from backend.ports.access import TokenStore
 from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.money import MoneyStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
@@ -29,6 +31,7 @@ class SqlStores:
         self.money: MoneyStore = SqlMoneyStore(database)
         self.lease: LeaseStore = SqlLeaseStore(database)
         self.quarantines: QuarantineStore = SqlQuarantineStore(database)
+        self.tokens: TokenStore = SqlTokenStore(database)
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

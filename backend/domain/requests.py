@@ -31,6 +31,7 @@ _INT64_MAX = 2**63 - 1
 _MAX_ZEROS = 64
 _DEFAULT_PAGE, _MAX_PAGE = 100, 500
 _MAX_TEXT = 1000
+_MAX_LABEL = 100
 UPDATE_PATHS = frozenset({"stake_basis_points", "harvest_after_blocks", "state"})
 _SETTABLE = frozenset({FarmerState.ACTIVE, FarmerState.INACTIVE, FarmerState.DEPARTED})
 
@@ -142,6 +143,13 @@ def farmer_change(
         else None,
         state=state if "state" in paths else None,
     )
+
+
+def label(value: str) -> str:
+    """What an operator calls a token."""
+    if not 1 <= len(value) <= _MAX_LABEL or not value.isprintable():
+        raise InvalidRequestError("label", f"must be 1 to {_MAX_LABEL} printable characters")
+    return value
 
 
 def _request_id(field: str, value: str) -> str:

@@ -27,17 +27,19 @@ class GrpcBackend:
         channel: To the backend.
         pooler_id: This pooler's name.
         timeout: Seconds that a unary call may take and a stream may be silent (API_TIMEOUT_MS).
+        token: What the backend knows this pooler by, where it asks for tokens.
 
     Attributes:
         problem: Why the backend is not up, as last heard; None if it is.
         changed: Called when `problem` changes.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, *, pooler_id: str, timeout: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, pooler_id: str, timeout: float, token: str | None = None) -> None:
         self._pool: pool_pb2_grpc.PoolServiceAsyncStub = pool_pb2_grpc.PoolServiceStub(channel)
         self._health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
         self._pooler_id = pooler_id
         self._timeout = timeout
+        self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         self.problem: str | None = None
         self.changed: Callable[[], None] = lambda: None
 
@@ -59,7 +61,7 @@ class GrpcBackend:
             resume_after=resume_after,
         )
         with self._watched():
-            call = self._pool.Plant(request)
+            call = self._pool.Plant(request, metadata=self._metadata)
             try:
                 while (response := await self._read(call)) is not grpc.aio.EOF:
                     self._heard(None)
@@ -79,7 +81,7 @@ class GrpcBackend:
             BackendRefusedError: The backend refused the stream.
         """
         with self._watched():
-            call = self._pool.ReportWork(self._requests(reports))
+            call = self._pool.ReportWork(self._requests(reports), metadata=self._metadata)
             try:
                 for _ in reports:
                     response = await self._read(call)
@@ -105,7 +107,7 @@ class GrpcBackend:
             pooler_id=self._pooler_id, block_index=block_index, opened_ledger_time=opened_at, ledger_sequence=ledger
         )
         with self._watched():
-            answer = await self._pool.ReportBlock(request, timeout=self._timeout)
+            answer = await self._pool.ReportBlock(request, timeout=self._timeout, metadata=self._metadata)
             self._heard(None)
             return answer.recorded
 

@@ -21,11 +21,12 @@ STATUSES: dict[grpc.StatusCode, Retry | str] = {
     # The block may be due, or the farm unpaused, a ledger later.
     grpc.StatusCode.FAILED_PRECONDITION: Retry.NEXT_LEDGER,
     grpc.StatusCode.OUT_OF_RANGE: Retry.NEXT_LEDGER,
+    # An operator can give this pooler a new token at any time.
+    grpc.StatusCode.PERMISSION_DENIED: Retry.NEXT_LEDGER,
+    grpc.StatusCode.UNAUTHENTICATED: Retry.NEXT_LEDGER,
     grpc.StatusCode.INVALID_ARGUMENT: Retry.NEVER,
     grpc.StatusCode.NOT_FOUND: Retry.NEVER,
     grpc.StatusCode.ALREADY_EXISTS: Retry.NEVER,
-    grpc.StatusCode.PERMISSION_DENIED: Retry.NEVER,
-    grpc.StatusCode.UNAUTHENTICATED: Retry.NEVER,
     grpc.StatusCode.UNIMPLEMENTED: Retry.NEVER,
 }
 """What a status means: ask again soon, or refused until the next ledger or for ever."""

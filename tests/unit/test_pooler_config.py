@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 import pooler
 from kale_common.errors import ConfigError
@@ -32,7 +33,7 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     settings, defaults = load_settings(file), load_settings(None)
     different = {name for name in PoolerSettings.model_fields if getattr(settings, name) != getattr(defaults, name)}
     # Whose default depends on something else, or that have none.
-    assert different == {"fee_account_secret_file", "machine_cpu_cores", "work_channels"}
+    assert different == {"fee_account_secret_file", "backend_token_file", "machine_cpu_cores", "work_channels"}
 
 
 @pytest.mark.parametrize(
@@ -78,3 +79,14 @@ def test_no_more_farmers_are_asked_for_than_can_be_searched_and_submitted_for(mo
     settings = load_settings(None)
     assert settings.channels == 10
     assert [settings.farmers(channels) for channels in (1, 4, 5, 100)] == [2, 8, 10, 10]
+
+
+def test_token_is_sent_to_this_machine_or_over_tls_only() -> None:
+    def settings(url: str) -> PoolerSettings:
+        return PoolerSettings(_env_file=None, backend_api_url=url, backend_token=SecretStr("kale_x"))
+
+    assert settings("http://127.0.0.1:3000").token() == "kale_x"
+    assert settings("https://pool.example:3000").token() == "kale_x"
+    with pytest.raises(ConfigError, match="BACKEND_TOKEN: would cross the network in clear") as caught:
+        settings("http://pool.example:3000").token()
+    assert "kale_x" not in str(caught.value) + repr(settings("http://pool.example:3000"))

@@ -1,0 +1,141 @@
+"""Who may call which method and route: two tables, and what applies them. What they do not name is refused."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from backend.domain.access import ANYBODY, PUBLIC, WHOEVER, Principal, Rule, Scope
+from backend.services.door import Caller, Door
+
+Context = grpc.aio.ServicerContext[Any, Any]
+RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+_POOL = "/kalepool.v1.PoolService/"
+_FARMERS = "/kalepool.v1.FarmerService/"
+_WALLET = "/kalepool.v1.WalletService/"
+_STATUS = "/kalepool.v1.StatusService/"
+_HEALTH = "/grpc.health.v1.Health/"
+_REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
+
+METHODS: Mapping[str, Rule] = {
+    _POOL + "Plant": Rule(Scope.POOL),
+    _POOL + "ReportWork": Rule(Scope.POOL),
+    _POOL + "ReportBlock": Rule(Scope.POOL),
+    _FARMERS + "CreateFarmer": Rule(Scope.OPERATE),
+    _FARMERS + "ListFarmers": Rule(Scope.OPERATE),
+    _FARMERS + "GetFarmer": Rule(Scope.READ, "farmer_id"),
+    _FARMERS + "UpdateFarmer": Rule(Scope.SETTINGS, "farmer.farmer_id"),
+    _WALLET + "ListDeposits": Rule(Scope.READ, "farmer_id"),
+    _STATUS + "GetStatus": Rule(Scope.STATUS, WHOEVER),
+    _STATUS + "WatchStatus": Rule(Scope.STATUS, WHOEVER),
+    _HEALTH + "Check": PUBLIC,
+    _HEALTH + "List": PUBLIC,
+    _HEALTH + "Watch": PUBLIC,
+    _REFLECTION + "ServerReflectionInfo": Rule(Scope.STATUS, WHOEVER),
+}
+"""Every gRPC method of the backend."""
+
+ROUTES: Mapping[tuple[str, str], Rule] = {
+    ("POST", "/api/blocks/new"): Rule(Scope.POOL),
+    ("POST", "/api/plant/request"): Rule(Scope.POOL),
+    ("POST", "/api/work/complete"): Rule(Scope.POOL),
+    ("GET", "/api/health"): PUBLIC,
+}
+"""Every HTTP route; one whose path has `{farmer_id}` concerns that farmer."""
+
+PRINCIPAL: contextvars.ContextVar[Principal] = contextvars.ContextVar("principal", default=ANYBODY)
+"""Whose call is being answered."""
+
+
+class AccessInterceptor(grpc.aio.ServerInterceptor):
+    """Has every call of a method pass the door; public methods are left alone."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> RpcHandler | None:
+        """The method's handler, behind the door."""
+        handler = await continuation(handler_call_details)
+        rule = METHODS.get(handler_call_details.method)
+        if handler is None or rule == PUBLIC:
+            return handler
+        codec = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(self._answering(rule, handler.unary_unary), **codec)
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(self._streaming(rule, handler.unary_stream), **codec)
+        if handler.stream_stream is not None:
+            return grpc.stream_stream_rpc_method_handler(self._streaming(rule, handler.stream_stream), **codec)
+        return grpc.stream_unary_rpc_method_handler(self._answering(rule, handler.stream_unary), **codec)
+
+    def _answering(self, rule: Rule | None, behaviour: Any) -> Any:
+        async def answer(request: Any, context: Context) -> Any:
+            PRINCIPAL.set(await self._admit(rule, request, context))
+            return await behaviour(request, context)
+
+        return answer
+
+    def _streaming(self, rule: Rule | None, behaviour: Any) -> Any:
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            PRINCIPAL.set(await self._admit(rule, request, context))
+            caller = _grpc_caller(context)
+            async for response in behaviour(request, context):
+                await self._door.identify(caller)  # a revoked token ends the streams it began
+                yield response
+
+        return stream
+
+    async def _admit(self, rule: Rule | None, request: Any, context: Context) -> Principal:
+        farmer_id = None if rule is None else _named(request, rule.farmer)
+        return await self._door.admit(rule, _grpc_caller(context), farmer_id) or ANYBODY
+
+
+def access_middleware(door: Door) -> Middleware:
+    """A middleware that has every request to a route pass the door."""
+
+    @web.middleware
+    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        if resource is None:  # no such route, or not with this verb: it answers that itself
+            return await handler(request)
+        path, farmer_id = resource.canonical, request.match_info.get("farmer_id")
+        rule = ROUTES.get((request.method, path))
+        caller = Caller(request.remote or "", request.headers.get("Authorization", ""))
+        PRINCIPAL.set(await door.admit(rule, caller, farmer_id) or ANYBODY)
+        return await handler(request)
+
+    return admit
+
+
+def _grpc_caller(context: Context) -> Caller:
+    metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
+    authorization = metadata.get("authorization", "")
+    return Caller(_host(context.peer()), str(authorization), context.auth_context())
+
+
+def _host(peer: str) -> str:
+    """The host of gRPC's `ipv4:1.2.3.4:5`, `ipv6:[::1]:5` or `unix:…`."""
+    kind, _, rest = peer.partition(":")
+    return rest.rpartition(":")[0] if kind in {"ipv4", "ipv6"} else peer
+
+
+def _named(request: Any, path: str) -> str | None:
+    """What a request says at a path of fields; None if it says nothing there."""
+    value = request
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value if isinstance(value, str) else None
