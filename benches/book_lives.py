@@ -2,7 +2,8 @@
 
 A real, durable PostgreSQL and the backend's own stores. Every block plants all farmers in one request, settles, books
 and harvests them the same way, checks the books and seals the audit trail, as the backend does. A block's
-time over its farmers is the work of one life; the first tenth of the blocks is compared with the last.
+time over its farmers is the work of one life; the first tenth of the blocks is compared with the last. The pages that
+statements touch are counted beside it: other programs on the machine do not change them.
 """
 
 import argparse
@@ -13,8 +14,10 @@ import secrets
 import statistics
 import time
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
+import psycopg
 import structlog
 from stellar_sdk import StrKey
 
@@ -32,6 +35,7 @@ STAKE, REWARD = 10, 5
 DEPOSIT = 10**6
 WARM_UP_BLOCKS = 20
 MILLISECONDS = 1000
+COUNTING = {"shared_preload_libraries": "pg_stat_statements"}
 
 
 def main() -> None:
@@ -42,17 +46,42 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    with EmbeddedPostgres() as postgres:
+    with EmbeddedPostgres(settings=COUNTING) as postgres:
         migrate(postgres.url, network="local", application_url=postgres.application_url)
         blocks = max(20, options.lives // options.farmers)
-        milliseconds = asyncio.run(measure(postgres.application_url, options.farmers, blocks))
-    figures = report(milliseconds, options.farmers)
+        with psycopg.connect(postgres.url, autocommit=True) as owner:
+            owner.execute("CREATE EXTENSION pg_stat_statements")
+            spent = asyncio.run(measure(postgres.application_url, options.farmers, blocks, pages=Pages(owner)))
+    figures = report(spent, options.farmers)
     print(json.dumps(figures) if options.json else "\n".join(f"{name:<28}{value}" for name, value in figures.items()))
 
 
-def report(milliseconds: Sequence[float], farmers: int) -> dict[str, float]:
-    """The figures of a run from each block's milliseconds for a life."""
-    tenth = len(milliseconds) // 10
+class Pages:
+    """Counts the pages that statements have touched, by pg_stat_statements."""
+
+    def __init__(self, owner: psycopg.Connection[Any]) -> None:
+        self._owner = owner
+
+    def touched(self) -> int:
+        """Pages since the server started."""
+        row = self._owner.execute(
+            "SELECT sum(shared_blks_hit + shared_blks_read)::bigint FROM pg_stat_statements WHERE toplevel"
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+
+class Spent(NamedTuple):
+    """What a block took, for each of its lives."""
+
+    milliseconds: float
+    pages: float
+
+
+def report(spent: Sequence[Spent], farmers: int) -> dict[str, float]:
+    """The figures of a run from what each block took for a life."""
+    tenth = len(spent) // 10
+    milliseconds = [block.milliseconds for block in spent]
+    first, last = (statistics.fmean(block.pages for block in part) for part in (spent[:tenth], spent[-tenth:]))
     start, end = (statistics.quantiles(part, n=100) for part in (milliseconds[:tenth], milliseconds[-tenth:]))
     return {
         "lives": len(milliseconds) * farmers,
@@ -63,11 +92,14 @@ def report(milliseconds: Sequence[float], farmers: int) -> dict[str, float]:
         "end_p99_ms": round(end[98], 3),
         "p50_end_over_start": round(end[49] / start[49], 3),
         "p99_end_over_start": round(end[98] / start[98], 3),
+        "start_pages": round(first),
+        "end_pages": round(last),
+        "pages_end_over_start": round(last / first, 3),
     }
 
 
-async def measure(url: str, farmers: int, blocks: int) -> list[float]:
-    """Milliseconds for a life in each block, after some blocks that are not counted."""
+async def measure(url: str, farmers: int, blocks: int, *, pages: Pages) -> list[Spent]:
+    """What each block took for a life, after some blocks that are not counted."""
     stores = await open_stores(url, max_connections=5)
     await stores.lease.take("a benchmark", None)
     made = [await stores.farmers.create(NewFarmer(_key(), f"farmer-{number}")) for number in range(farmers)]
@@ -76,18 +108,20 @@ async def measure(url: str, farmers: int, blocks: int) -> list[float]:
     deposits = [BalanceMoved(farmer.farmer_id, DEPOSIT, 2, secrets.token_hex(32)) for farmer in made]
     await stores.attempts.settle([], Passage(2, BLOCK_LEDGERS - 1, deposits))
     checked, _ = await stores.money.check()
-    milliseconds = []
+    spent = []
     for block in range(1, WARM_UP_BLOCKS + blocks + 1):
+        before = pages.touched()
         started = time.perf_counter()
         await _plant(stores, block)
         await _harvest(stores, block)
         await stores.events.seal()
         checked, violations = await stores.money.check(since=checked)
-        milliseconds.append((time.perf_counter() - started) * MILLISECONDS / farmers)
+        milliseconds = (time.perf_counter() - started) * MILLISECONDS
+        spent.append(Spent(milliseconds / farmers, (pages.touched() - before) / farmers))
         if violations:
             raise SystemExit(f"the books are not in order: {violations}")
     await stores.close()
-    return milliseconds[WARM_UP_BLOCKS:]
+    return spent[WARM_UP_BLOCKS:]
 
 
 async def _plant(stores: SqlStores, block: int) -> None:
