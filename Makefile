@@ -22,6 +22,7 @@ KEEP ?=
 KILLS ?= 200
 SEED ?= 1
 PYTEST_ARGS ?=
+TEST_JOBS ?= 2
 BENCH_ARGS ?=
 
 .PHONY: help setup build demo test check sim deep kill bench bench-reliability wheel proto lock format clean
@@ -52,11 +53,11 @@ build: setup ## Build both Rust extensions into their packages
 demo: build ## Farm KALE on a local ledger: FARMERS=10 BLOCKS=3 NEIGHBOURS=20 KEEP=
 	$(PY) -m devnet.demo --farmers $(FARMERS) --blocks $(BLOCKS) --neighbours $(NEIGHBOURS) $(if $(KEEP),--keep)
 
-test: build ## Run every test
+test: build ## Run every test: TEST_JOBS=2 at a time
 	cargo test --release --locked --quiet --package kale_hash_rs
 	cargo test --release --locked --quiet --package kale_devnet_engine
 	cargo test --locked --quiet --manifest-path devnet/contract/Cargo.toml
-	UV=$(UV) $(PY) -m pytest $(PYTEST_ARGS)
+	UV=$(UV) $(PY) -m pytest --numprocesses $(TEST_JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 # Its packages on the Python index are years behind and cannot read today's licence names.
 $(DENY):

@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("deep", max_examples=5_000, deadline=None)
@@ -18,3 +19,13 @@ pytest_plugins = [
     "tests.fixtures.pooler_command",
     "tests.fixtures.hash_engine",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps a file's tests together when several workers share them, and all that run a whole pool in a row.
+
+    A file's tests share fixtures; whole pools want the same ports.
+    """
+    for item in items:
+        whole_pool = item.get_closest_marker("e2e") is not None
+        item.add_marker(pytest.mark.xdist_group("whole pool" if whole_pool else str(item.path)))
