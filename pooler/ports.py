@@ -55,7 +55,10 @@ class FarmView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkOrder:
-    """A work transaction to build: what for, from which channel account, valid in which ledgers (max exclusive)."""
+    """A work transaction to build: what for, from which channel account, valid in which ledgers (max exclusive).
+
+    `ledgers_left` is how many ledgers after the next one still are safely in its block: with fewer, more is offered.
+    """
 
     assignment: Assignment
     find: Find
@@ -63,6 +66,7 @@ class WorkOrder:
     channel: int
     sequence: int
     max_ledger: int
+    ledgers_left: int
 
 
 class SendState(Enum):

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from kale_chain.farm import FarmReader
+from kale_chain.planning.fees import inclusion_fee
 from kale_chain.rpc import StellarRpc, SubmissionStatus
 from kale_chain.tx import Bounds, FarmCalls, Signer, fee_bump
 from kale_chain.tx.envelope import MIN_FEE
@@ -40,7 +41,7 @@ class FarmWorkChannels:
         self._calls = calls
         self._payer = payer
         self._channels = channels
-        self._inclusion_fee = MIN_FEE
+        self._bids: tuple[int, ...] = (MIN_FEE,)
 
     @property
     def count(self) -> int:
@@ -55,9 +56,12 @@ class FarmWorkChannels:
         return {numbers[address]: account.sequence for address, account in accounts.items()}
 
     async def refresh_fees(self) -> None:
-        """Offers what nine of ten recent contract calls were below, within bounds, and the rent that may fall due."""
+        """Reads what others bid, and the rent that may fall due.
+
+        What nine of ten recent contract calls were below is bid with ledgers to spare, the highest of all in the last.
+        """
         stats = await self._rpc.fee_stats()
-        self._inclusion_fee = min(max(stats.soroban_inclusion_p90, MIN_FEE), MAX_INCLUSION_FEE)
+        self._bids = (stats.soroban_inclusion_p90, stats.soroban_inclusion_max)
         with readable(self._rpc.endpoint):
             farm = await self._reader.farm()
             self._calls.follow(farm)
@@ -76,7 +80,8 @@ class FarmWorkChannels:
             sequence=order.sequence,
             bounds=bounds,
         )
-        bumped = fee_bump(inner.signed_by(channel), self._payer, inclusion_fee=self._inclusion_fee)
+        fee = inclusion_fee(order.ledgers_left, self._bids, MAX_INCLUSION_FEE)
+        bumped = fee_bump(inner.signed_by(channel), self._payer, inclusion_fee=fee)
         return Attempt(
             transaction_hash=bumped.hash,
             block_index=assignment.block_index,

@@ -33,6 +33,10 @@ class Attempt:
     envelope: str
     max_ledger: int
 
+    def delay(self, applied: int) -> int:
+        """Ledgers between the first that could apply it and `applied`, which did."""
+        return applied - (self.max_ledger - LEDGERS_TO_APPLY)
+
     def expired(self, closed: int) -> bool:
         """Whether no ledger can apply it any more, once `closed` has closed and every ledger to it was read."""
         return closed >= self.max_ledger - 1

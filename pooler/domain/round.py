@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from kale_chain.planning.works import WorkPlan
 from pooler.domain.assignment import Assignment, FarmerWork
-from pooler.domain.schedule import BlockPlan, Stage
+from pooler.domain.schedule import BlockPlan, Stage, stage
 
 
 @dataclass(slots=True)
@@ -15,19 +16,30 @@ class Round:
         index: The block's index.
         plan: What is known of the block once it is open; None before.
         works: The farmers' work by address.
+        plans: What is planned for them, in the order to submit in; those assigned since the last plan are missing.
+        last_safe: The last ledger in which the block surely is not over, as planned last.
         over: Whether a later block is open.
     """
 
     index: int
     plan: BlockPlan | None = None
     works: dict[str, FarmerWork] = field(default_factory=dict)
+    plans: dict[str, WorkPlan] = field(default_factory=dict)
+    last_safe: int = 0
     over: bool = False
 
-    def stage(self, ledger_time: int) -> Stage:
-        """Where the block stands once a ledger has closed at `ledger_time` (seconds)."""
+    def stage(self, address: str, closed: int) -> Stage:
+        """Where a farmer's work stands once ledger `closed` has closed; after a final work it stays there."""
         if self.over:
             return Stage.OVER
-        return Stage.SEARCHING if self.plan is None else self.plan.stage(ledger_time)
+        if Stage.FINAL in self.works[address].stages:
+            return Stage.FINAL
+        plan = self.plans.get(address)
+        return Stage.SEARCHING if plan is None else stage(plan, closed)
+
+    def looked_at(self, address: str, closed: int) -> bool:
+        """Whether the farmer's pail is to be read: something was submitted for it, or is about to be."""
+        return bool(self.works[address].stages) or self.stage(address, closed) > Stage.SEARCHING
 
     def assign(self, assignment: Assignment) -> FarmerWork:
         """The work for an assignment; a repeat returns the same."""

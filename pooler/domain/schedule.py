@@ -1,23 +1,20 @@
-"""When to do what in a block, in seconds of ledger time.
-
-A block lasts 300 s or a little longer; later work pays more, work after its end pays nothing and loses the stake
-(the farm contract's rules). Hence a first, insuring work while there is time to repeat it, and the final one with
-four ledgers of 5 s to spare.
-"""
+"""What a pooler must know of a block, and when it asks for plants. Times are seconds of ledger time."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
-from kale_chain.model import BLOCK_SECONDS, Block, Farm
+from kale_chain.clock import Pace
+from kale_chain.model import BLOCK_SECONDS, Block, Farm, Ledger
+from kale_chain.planning.works import WorkPlan
 
-INSURE_BEFORE_END = BLOCK_SECONDS - 220
-FINAL_BEFORE_END = BLOCK_SECONDS - 280
-YOUNG_RANGE = 2
-MAX_ZEROS = 64
+LATEST_PLANT_SECONDS = 220
+"""Age of a block from which on nobody is planted in it: work needs what is left."""
+ASKED_AHEAD = 2
+"""Ledgers before the one that is expected to open the next block, from which on its plants are asked for."""
 
 
 class Stage(IntEnum):
-    """Where a block stands; it only grows."""
+    """Where a farmer's work stands in its block."""
 
     SEARCHING = 0
     INSURING = 1
@@ -42,38 +39,38 @@ class BlockPlan:
     target_zeros: int
 
     @classmethod
-    def of(cls, farm: Farm, block: Block) -> "BlockPlan":
+    def of(cls, farm: Farm, block: Block, target_zeros: int) -> "BlockPlan":
         """The plan of the farm's current block. Its end counts from the instance's record, as the contract's does."""
-        return cls(farm.index, farm.block.ends_at, block.entropy, target_zeros(block))
-
-    def stage(self, ledger_time: int) -> Stage:
-        """The stage of this block, while it is the farm's current one, once a ledger has closed at `ledger_time`."""
-        left = self.ends_at - ledger_time
-        if left > INSURE_BEFORE_END:
-            return Stage.SEARCHING
-        return Stage.INSURING if left > FINAL_BEFORE_END else Stage.FINAL
+        return cls(farm.index, farm.block.ends_at, block.entropy, target_zeros)
 
 
-def target_zeros(block: Block) -> int:
-    """Zeros beyond which a hash earns no more in `block`.
+def stage(plan: WorkPlan, closed: int) -> Stage:
+    """What to do for a pail once ledger `closed` has closed, since what is sent now is meant for the next ledger."""
+    if closed + 1 >= plan.final_not_before:
+        return Stage.FINAL
+    if plan.insurance is not None and closed + 1 >= plan.insurance.ledger:
+        return Stage.INSURING
+    return Stage.SEARCHING
 
-    Rewards clamp zeros to the block's range. A range under two zeros wide was made by few farmers (mostly ourselves),
-    and the next block's range is being made now: then there is no target but the deadline.
-    """
-    young = block.max_zeros == 0 or block.max_zeros - block.min_zeros < YOUNG_RANGE
-    return MAX_ZEROS if young else block.max_zeros
 
+def plant_target(farm: Farm, *, open_block: bool, ledger: Ledger, pace: Pace) -> int | None:
+    """The block to ask plants for now; None if planting is refused or comes too late.
 
-def plant_target(farm: Farm, *, open_block: bool, ledger_time: int) -> int | None:
-    """The block that a plant applied after `ledger_time` would be in; None if planting is refused or comes too late.
+    The next block is asked for a little before it can open, so that everything is ready when it does: in its first
+    ledger a plant earns most, and where nobody else plants, ours must open it.
 
     Args:
         farm: The farm's instance.
         open_block: Whether `Block(farm.index)` exists; it does not on a fresh farm.
-        ledger_time: Close time of the last closed ledger, in seconds.
+        ledger: The last closed ledger.
+        pace: How fast ledgers close.
     """
     if farm.paused:
         return None
-    index = farm.planted_index(ledger_time, block_exists=open_block)
-    late = 0 < farm.block.ends_at - ledger_time <= INSURE_BEFORE_END
-    return None if late and open_block and index == farm.index else index
+    index = farm.planted_index(ledger.close_time, block_exists=open_block)
+    if index != farm.index or not open_block:
+        return index
+    if pace.opening(ledger, farm.block.ends_at).expected <= ledger.sequence + ASKED_AHEAD:
+        return farm.index + 1
+    late = farm.block.ends_at - ledger.close_time <= BLOCK_SECONDS - LATEST_PLANT_SECONDS
+    return None if late else index

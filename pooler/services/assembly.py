@@ -13,6 +13,7 @@ from pooler.ports import Backend, FarmView, HashEngine, Journal, LedgerFeed, Wor
 from pooler.services.assigning import Assigning
 from pooler.services.farming import Farming
 from pooler.services.overview import Overview
+from pooler.services.planning import Planning
 from pooler.services.reporting import Reporting
 from pooler.services.searching import Searching
 from pooler.services.submitting import Submitting
@@ -60,6 +61,7 @@ class Assembly:
         self._options = options
         rounds = Rounds()
         self._watching = Watching(ports.farm)
+        planning = Planning(ports.channels, rounds)
         self._searching = Searching(
             ports.engine, ports.journal, rounds, run=secrets.token_bytes(16), limit=options.max_searches
         )
@@ -70,6 +72,7 @@ class Assembly:
             rounds,
             max_repeats=options.max_repeats,
             patience=options.work_patience,
+            latency=planning.latency,
         )
         self._reporting = Reporting(ports.backend, ports.journal)
         self.overview = Overview(
@@ -88,6 +91,7 @@ class Assembly:
             pooler_id=options.pooler_id,
             feed=ports.feed,
             watching=self._watching,
+            planning=planning,
             submitting=self._submitting,
             searching=self._searching,
             reporting=self._reporting,

@@ -11,9 +11,10 @@ from pooler.domain.assignment import Accepted, Assignment, Failure
 from pooler.domain.attempt import LEDGERS_TO_APPLY
 from pooler.domain.report import Report
 from pooler.domain.round import Round, Rounds
-from pooler.domain.schedule import BlockPlan, Stage, plant_target
+from pooler.domain.schedule import Stage, plant_target
 from pooler.ports import Journal, Kept, LedgerFeed, News
 from pooler.services.assigning import Assigning
+from pooler.services.planning import Planning
 from pooler.services.reporting import Reporting
 from pooler.services.searching import Searching
 from pooler.services.submitting import Submitting
@@ -31,7 +32,7 @@ class Farming:
     Args:
         pooler_id: The pooler's name.
         feed: The closed ledgers.
-        watching, submitting, searching, reporting: The other services.
+        watching, planning, submitting, searching, reporting: The other services.
         journal: What an earlier run left.
         rounds: The blocks and their farmers, shared with the other services.
         interval: Seconds after which the farm is read again even if no ledger closes (BLOCK_MONITOR_INTERVAL_MS).
@@ -44,6 +45,7 @@ class Farming:
         pooler_id: str,
         feed: LedgerFeed,
         watching: Watching,
+        planning: Planning,
         submitting: Submitting,
         searching: Searching,
         reporting: Reporting,
@@ -55,6 +57,7 @@ class Farming:
         self._pooler_id = pooler_id
         self._feed = feed
         self._watching = watching
+        self._planning = planning
         self._submitting = submitting
         self._searching = searching
         self._reporting = reporting
@@ -89,6 +92,7 @@ class Farming:
             sight: The farm now.
         """
         self._watching.ledger = last
+        self._planning.closed(last)
         kept = await self._journal.restore(sight.farm.index)
         self._interrupted = set(kept.requested)
         _refill(self._rounds, kept)
@@ -124,6 +128,7 @@ class Farming:
         for news in ledgers:
             await self._submitting.settle(news)
             self._watching.ledger = news.last
+            self._planning.closed(news.last)
         try:
             sight = await self._watching.look()
             if sight is not None:
@@ -142,33 +147,32 @@ class Farming:
             self._searching.stop(over.index)
         assigning.leave_before(farm.index)
         if sight.block is not None:
-            one = self._rounds.of(farm.index)
-            one.plan = BlockPlan.of(farm, sight.block)
-            self._searching.start(one)
+            self._planning.look(sight, ledger)
+            self._searching.start(self._rounds.of(farm.index))
             if farm.index != self._detected:
                 self._detected = farm.index
                 opened = sight.block.timestamp
                 log.info("block detected", block_index=farm.index, opened_at=opened, ledger_sequence=farm.ledger)
                 tasks.create_task(self._reporting.block(farm.index, opened_at=opened, ledger=farm.ledger))
-        target = plant_target(farm, open_block=sight.block is not None, ledger_time=ledger.close_time)
+        target = plant_target(farm, open_block=sight.block is not None, ledger=ledger, pace=self._planning.clock.pace)
         if target is not None:
             assigning.ask(target)
         for index in self._interrupted & {farm.index, farm.index + 1}:
             assigning.ask(index)
 
     async def _work(self) -> None:
-        now = self._watching.ledger.close_time
+        closed = self._watching.ledger.sequence
         wanted = [
-            (address, one.index) for one in self._rounds if one.stage(now) > Stage.SEARCHING for address in one.works
+            (address, one.index) for one in self._rounds for address in one.works if one.looked_at(address, closed)
         ]
         if wanted:
             await self._submitting.read_pails(wanted)
         await self._submitting.submit(self._watching.ledger)
         for one in self._rounds:
-            await self._conclude(one, one.stage(now))
+            await self._conclude(one, closed)
         self._rounds.drop_finished()
 
-    async def _conclude(self, one: Round, stage: Stage) -> None:
+    async def _conclude(self, one: Round, closed: int) -> None:
         """Reports on the farmers of a round whose end is known, and lets them go."""
         reports = []
         for address, work in list(one.works.items()):
@@ -176,7 +180,7 @@ class Farming:
                 self._searching.stop(one.index, address)
             if self._submitting.pending(one.index, address):
                 continue
-            outcome = work.settled(stage)
+            outcome = work.settled(one.stage(address, closed))
             if outcome is not None:
                 self._log(work.assignment, outcome)
                 reports.append(Report.of(self._pooler_id, work.assignment, outcome))

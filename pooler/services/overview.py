@@ -71,7 +71,7 @@ class Overview:
             block_index=index,
             block_opened_at=0 if sight is None or sight.block is None else sight.block.timestamp,
             farm_paused=sight is not None and sight.farm.paused,
-            phase=self._phase(one, ledger.close_time),
+            phase=self._phase(one),
             farmers=() if one is None else self._farmers(one),
             running_searches=self._searching.running,
             hashes_per_second=self._rate(),
@@ -81,9 +81,9 @@ class Overview:
             uptime_seconds=int(time.monotonic() - self._started),
         )
 
-    def _phase(self, one: Round | None, ledger_time: int) -> str:
-        works = () if one is None else one.works
-        if self._submitting.open_attempts or (one and works and one.stage(ledger_time) is Stage.FINAL):
+    def _phase(self, one: Round | None) -> str:
+        works = () if one is None else one.works.values()
+        if self._submitting.open_attempts or any(Stage.FINAL in work.stages for work in works):
             return "submitting"
         if self._searching.running:
             return "searching"

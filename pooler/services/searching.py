@@ -2,10 +2,10 @@
 
 import structlog
 
+from kale_chain.planning.zeros import MAX_ZEROS
 from pooler.domain.assignment import FarmerWork
 from pooler.domain.nonce_range import nonce_start
 from pooler.domain.round import Round, Rounds
-from pooler.domain.schedule import MAX_ZEROS
 from pooler.ports import Found, HashEngine, Journal, Search
 
 log = structlog.get_logger(__name__)

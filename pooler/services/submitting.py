@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 import structlog
 
 from kale_chain.errors import RpcError
 from kale_chain.model import Ledger
+from kale_chain.planning.delays import Delays
 from pooler.domain.assignment import Accepted, Failure, FarmerWork, Find, Reason
 from pooler.domain.attempt import LEDGERS_TO_APPLY, Attempt
 from pooler.domain.leases import Leases
@@ -21,6 +23,16 @@ log = structlog.get_logger(__name__)
 _LOW_FUNDS = "txINSUFFICIENT_BALANCE"
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A work to submit, and how many ledgers after the next one still are safely in its block."""
+
+    work: FarmerWork
+    find: Find
+    stage: Stage
+    ledgers_left: int
+
+
 class Submitting:
     """The work transactions of all rounds.
 
@@ -30,6 +42,7 @@ class Submitting:
         journal: Keeps attempts.
         rounds: The blocks and their farmers.
         max_repeats: Transactions per farmer and block beyond the first of each stage (MAX_RETRY_ATTEMPTS).
+        latency: Takes how many ledgers each transaction needed.
         patience: Seconds from submitting a work to its known result (WORK_TIMEOUT_MS); then another may be tried.
         clock: Seconds of a steady clock.
     """
@@ -43,6 +56,7 @@ class Submitting:
         *,
         max_repeats: int,
         patience: float,
+        latency: Delays,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._channels = channels
@@ -51,6 +65,7 @@ class Submitting:
         self._rounds = rounds
         self._max_repeats = max_repeats
         self._patience = patience
+        self._latency = latency
         self._clock = clock
         self._leases = Leases(lambda: channels.count)
         self._open: dict[str, Attempt] = {}
@@ -82,8 +97,10 @@ class Submitting:
         for attempt in list(self._open.values()):
             result = news.result(attempt.transaction_hash)
             if result is not None:
+                self._latency.add(attempt.delay(result.ledger_sequence))
                 self._applied(attempt, result.ledger_sequence, result.gap, result.failure)
             elif attempt.expired(news.last.sequence):
+                self._latency.add(None)
                 self._log(attempt, "work expired")
             else:
                 continue
@@ -127,7 +144,7 @@ class Submitting:
         """
         if last.sequence == self._submitted_at:
             return
-        due = [order for one in self._rounds for order in self._due(one, one.stage(last.close_time))]
+        due = [order for one in self._rounds if not one.over for order in self._due(one, last.sequence)]
         if not due:
             return
         fresh = await self._built(due, last)
@@ -136,20 +153,20 @@ class Submitting:
         if ended := [attempt for attempt in refused if attempt is not None]:
             await self._journal.ended(ended)
 
-    def _due(self, one: Round, stage: Stage) -> list[tuple[FarmerWork, Find, Stage]]:
-        if stage not in {Stage.INSURING, Stage.FINAL}:
-            return []
-        due: list[tuple[FarmerWork, Find, Stage]] = []
-        for address, work in one.works.items():
-            if self.pending(one.index, address):
+    def _due(self, one: Round, closed: int) -> list[_Due]:
+        """What is due in a block's round, the most valuable first."""
+        due = []
+        for address in filter(one.works.__contains__, one.plans):
+            work, stage = one.works[address], one.stage(address, closed)
+            if stage is Stage.SEARCHING or self.pending(one.index, address):
                 continue
             if stage is Stage.INSURING and one.plan is not None and work.needs_spare:
                 work.take_spare(spare_find(one.plan, work.assignment, work.finds[0]))
             if (find := work.choose(stage, max_repeats=self._max_repeats)) is not None:
-                due.append((work, find, stage))
+                due.append(_Due(work, find, stage, max(one.last_safe - closed - 1, 0)))
         return due
 
-    async def _built(self, due: list[tuple[FarmerWork, Find, Stage]], last: Ledger) -> list[Attempt]:
+    async def _built(self, due: list[_Due], last: Ledger) -> list[Attempt]:
         leased = [(channel, item) for item in due if (channel := self._leases.take()) is not None]
         if len(leased) < len(due):
             log.info("work waits for a free channel account", waiting=len(due) - len(leased))
@@ -161,21 +178,22 @@ class Submitting:
                 self._leases.give_back(channel)
             raise
         attempts = []
-        for channel, (work, find, stage) in leased:
+        for channel, one in leased:
             if channel not in sequences:
                 log.error("a channel account is missing on the ledger", channel=channel)
                 self._leases.give_back(channel)
                 continue
             order = WorkOrder(
-                assignment=work.assignment,
-                find=find,
-                stage=stage,
+                assignment=one.work.assignment,
+                find=one.find,
+                stage=one.stage,
                 channel=channel,
                 sequence=sequences[channel] + 1,
                 max_ledger=last.sequence + 1 + LEDGERS_TO_APPLY,
+                ledgers_left=one.ledgers_left,
             )
             attempts.append(self._channels.build(order))
-            work.sent(find, stage)
+            one.work.sent(one.find, one.stage)
         # On disk before the first sending: a restart sends the same bytes again.
         await self._journal.opened(attempts)
         for attempt in attempts:

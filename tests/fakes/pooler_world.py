@@ -97,9 +97,9 @@ class World:
             del self._queue[key]
             if self.ledger.sequence < attempt.max_ledger:
                 results[key] = self._apply(attempt)
-        for plant in self.plants:
+        plants, self.plants = self.plants, []
+        for plant in plants:
             plant(self.ledger)
-        self.plants = []
         self._history.append((self.ledger, results))
         self.bell.ring()
 
@@ -195,7 +195,7 @@ class World:
 
 @dataclass
 class FakeBackend:
-    """Plants in the next ledger, as many as asked; takes reports.
+    """Plants in the next ledger that is in the block, as many as asked; takes reports.
 
     Attributes:
         farmers: Addresses of the pool's farmers.
@@ -262,6 +262,9 @@ class FakeBackend:
         self._logs[block_index] = log
 
         def plant(ledger: Ledger) -> None:
+            if block_index > self.world.model.index and ledger.close_time < self.world.model.farm_block.ends_at:
+                self.world.plants.append(plant)
+                return
             for number, farmer in enumerate(farmers, 1):
                 if farmer in self.failing:
                     log.append(PlantFailedEvent(number, f"id-{farmer}", "INSUFFICIENT_BALANCE", "no"))

@@ -88,6 +88,7 @@ class Field:
                 channel=channel,
                 sequence=(await self.channels.sequences([channel]))[channel] + 1 + pending,
                 max_ledger=latest.sequence + 4,
+                ledgers_left=3,
             )
         )
 

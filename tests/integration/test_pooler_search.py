@@ -10,10 +10,11 @@ import pytest
 from kale_chain.errors import InvalidAddressError
 from kale_chain.hashing import count_zeros, work_hash
 from kale_chain.model import Block
+from kale_chain.planning.zeros import target_zeros
 from kale_chain.tx import Signer
 from pooler.domain.assignment import Assignment
 from pooler.domain.round import Rounds
-from pooler.domain.schedule import BlockPlan, target_zeros
+from pooler.domain.schedule import BlockPlan
 from pooler.errors import SearchError
 from pooler.ports import Found
 from pooler.search.engine import NativeEngine

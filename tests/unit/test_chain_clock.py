@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kale_chain.clock import HALT_SECONDS, UNKNOWN, BlockClock, Pace
-from kale_chain.latency import Latency
 from kale_chain.model import Ledger
 
 START = 1_000_000
@@ -120,28 +119,3 @@ def test_fewer_than_one_in_a_hundred_ledgers_closes_before_the_block_it_was_chos
         early += last.close_time + rolls.choices((4, 5, 6, 7), weights)[0] < ends_at
     assert chosen > 1_000
     assert early < chosen / 100
-
-
-@given(lags=st.lists(st.one_of(st.none(), st.integers(0, 9)), max_size=60))
-def test_latency_is_within_bounds_whatever_was_seen(lags: list[int | None]) -> None:
-    latency = Latency()
-    for lag in lags:
-        if lag is None:
-            latency.lost()
-        else:
-            latency.applied(lag)
-    assert 0 <= latency.usual <= 3
-    assert 0 < latency.loss < 1
-
-
-def test_latency_is_what_nine_of_ten_needed() -> None:
-    latency = Latency()
-    assert (latency.usual, latency.loss) == (0, 0.01)
-    for lag in [0] * 92 + [1] * 7:
-        latency.applied(lag)
-    latency.lost()
-    assert latency.usual == 0
-    assert latency.loss == 0.01
-    for _ in range(20):
-        latency.applied(2)
-    assert latency.usual == 2

@@ -1,5 +1,6 @@
 """A whole pooler in a world that does as it is told: blocks farmed, and nothing lost whatever goes wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,20 +44,22 @@ async def assigned(rig: Rig, farmers: list[str]) -> None:
 
 async def test_a_block_is_farmed_from_plant_to_report(tmp_path: Path) -> None:
     world, backend = world_of(FARMERS)
+    world.model.blocks[0] = replace(world.model.blocks[0], max_gap=60, max_zeros=9)
     async with Rig(world, backend, tmp_path) as rig:
         await rig.until(lambda: backend.blocks == [0])
         await assigned(rig, FARMERS)
         planted = world.ledger.sequence
         for farmer in FARMERS:
             await rig.found(farmer, [1, 2, 4])
-        await rig.until_time(215)
+        await rig.until_time(205)
         assert world.sent == []
         await rig.close(2)
         assert {attempt.find.zeros for attempt in world.sent} == {2}
         assert world.model.pails[A, 0].zeros == 2
         await rig.found(A, [6])
-        await rig.until_time(280)
-        await rig.close()
+        await rig.until_time(285)
+        assert len(world.sent) == 3
+        await rig.close(2)
         assert [world.model.pails[farmer, 0].zeros for farmer in FARMERS] == [6, 4, 4]
         await rig.reported(3)
         assert rig.engine.running == set()
@@ -65,8 +68,9 @@ async def test_a_block_is_farmed_from_plant_to_report(tmp_path: Path) -> None:
         assert (outcome.zeros, outcome.gap) == (pail.zeros, pail.gap)
         assert outcome.find is not None
         assert outcome.ledger_sequence == planted + outcome.gap
+        assert outcome.gap == 58, "the final work is in the last ledger before the block's end"
     assert len(backend.deliveries) == 3
-    assert backend.asked == [(0, 8)]
+    assert backend.asked == [(0, 8), (1, 8)]
 
 
 async def test_our_own_plants_open_the_next_block_when_nobody_else_does(tmp_path: Path) -> None:
@@ -75,11 +79,13 @@ async def test_our_own_plants_open_the_next_block_when_nobody_else_does(tmp_path
         await assigned(rig, FARMERS)
         for farmer in FARMERS:
             await rig.found(farmer, [3])
-        await rig.until_time(300)
+        await rig.until_time(285)
+        assert len(backend.asked) == 1
+        await rig.close()
         await rig.until(lambda: len(backend.asked) == 2)
         assert backend.asked[-1] == (1, 8)
         assert backend.blocks == [0]
-        await rig.close()
+        await rig.close(2)
         assert world.model.index == 1
         await rig.until(lambda: rig.engine.running == set(FARMERS))
         await rig.until(lambda: backend.blocks == [0, 1])
@@ -387,7 +393,7 @@ async def test_turns_without_a_new_ledger_submit_nothing_twice(tmp_path: Path) -
     async with Rig(world, backend, tmp_path, monitor_interval=0.01) as rig:
         await assigned(rig, [A])
         await rig.found(A, [2, 5])
-        await rig.until_time(220)
+        await rig.until_time(210)
         turns = rig.turns
         await rig.until(lambda: rig.turns > turns + 3)
         assert len(world.sent) == 1

@@ -6,21 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kale_chain.clock import UNKNOWN, Pace
 from kale_chain.farm_model import FarmModel
-from kale_chain.model import Block, Farm, Ledger
+from kale_chain.model import Farm, Ledger
+from kale_chain.planning.works import Insurance, WorkPlan
 from pooler.domain.nonce_range import nonce_start
-from pooler.domain.schedule import BlockPlan, Stage, plant_target, target_zeros
+from pooler.domain.schedule import BlockPlan, Stage, plant_target, stage
 
 FARMER = "GBQHTQ7NTSKHVTSVM6EHUO3TU4P4BK2TAAII25V2TT2Q6OWXUJWEKALE"
 START = 1_000_000
+STEADY = Pace(5, 0, 5, 5)
 
 
 def farm_of(model: FarmModel) -> Farm:
     return Farm(model.index, model.farm_block, paused=model.paused, ledger=1, live_until=10)
-
-
-def block(*, min_zeros: int, max_zeros: int) -> Block:
-    return replace(Block.unseen(0).opened_at(0), min_zeros=min_zeros, max_zeros=max_zeros)
 
 
 @given(
@@ -38,44 +37,60 @@ def test_plants_are_asked_for_in_the_very_block_the_farm_would_put_them_in(
     if evicted:
         model.remove_block(model.index)
     now += wait
-    target = plant_target(farm_of(model), open_block=model.index in model.blocks, ledger_time=now)
+    target = plant_target(farm_of(model), open_block=model.index in model.blocks, ledger=Ledger(99, now), pace=STEADY)
     age = now - model.farm_block.timestamp
     if target is None:
-        assert 220 <= age < 300
+        assert 220 <= age < 290
         return
+    if 290 <= age < 300 and target > model.index:
+        now = model.farm_block.ends_at
     model.plant(FARMER, 0, Ledger(100, now))
     assert (FARMER, target) in model.pails
 
 
 def test_a_paused_farm_is_not_asked_for_plants() -> None:
     farm = replace(farm_of(FarmModel(START, {})), paused=True)
-    assert plant_target(farm, open_block=True, ledger_time=START + 1_000) is None
+    assert plant_target(farm, open_block=True, ledger=Ledger(9, START + 1_000), pace=STEADY) is None
 
 
 @pytest.mark.parametrize(
-    ("seconds", "stage"),
+    ("pace", "age", "asked"),
     [
-        (0, Stage.SEARCHING),
-        (219, Stage.SEARCHING),
-        (220, Stage.INSURING),
-        (279, Stage.INSURING),
-        (280, Stage.FINAL),
-        (900, Stage.FINAL),
+        (Pace(5, 0, 5, 5), 289, False),
+        (Pace(5, 0, 5, 5), 290, True),
+        (Pace(8, 0, 8, 8), 283, False),
+        (Pace(8, 0, 8, 8), 284, True),
+        (UNKNOWN, 290, True),
     ],
 )
-def test_stages_follow_the_ledgers_time(seconds: int, stage: Stage) -> None:
+def test_the_next_block_is_asked_for_two_ledgers_before_it_can_open(pace: Pace, age: int, *, asked: bool) -> None:
     model = FarmModel(START, {})
-    model.plant("neighbour", 0, Ledger(5, START + 40))
-    plan = BlockPlan.of(farm_of(model), model.blocks[0])
-    # The end counts from the instance's record, also in the first block, which opened 40 s later.
-    assert plan.stage(START + seconds) is stage
+    model.plant("neighbour", 0, Ledger(5, START))
+    target = plant_target(farm_of(model), open_block=True, ledger=Ledger(50, START + age), pace=pace)
+    assert target == (1 if asked else None)
+
+
+def test_the_end_of_a_block_counts_from_the_instances_record() -> None:
+    model = FarmModel(START, {})
+    model.plant("neighbour", 0, Ledger(5, START + 40))  # the first block, which opened 40 s later
+    assert BlockPlan.of(farm_of(model), model.blocks[0], 7) == BlockPlan(0, START + 300, bytes(32), 7)
 
 
 @pytest.mark.parametrize(
-    ("least", "most", "target"), [(0, 0, 64), (6, 7, 64), (7, 7, 64), (5, 7, 7), (0, 9, 9), (3, 8, 8)]
+    ("closed", "insured", "expected"),
+    [
+        (42, False, Stage.SEARCHING),
+        (43, False, Stage.INSURING),
+        (43, True, Stage.SEARCHING),
+        (57, False, Stage.INSURING),
+        (58, False, Stage.FINAL),
+        (70, True, Stage.FINAL),
+    ],
 )
-def test_the_target_is_the_blocks_maximum_unless_the_range_is_young(least: int, most: int, target: int) -> None:
-    assert target_zeros(block(min_zeros=least, max_zeros=most)) == target
+def test_work_is_sent_for_the_next_ledger(closed: int, *, insured: bool, expected: Stage) -> None:
+    insurance = None if insured else Insurance(44, 3)
+    plan = WorkPlan(FARMER, 1, 7, 0, insurance, final_not_before=59, deadline=60)
+    assert stage(plan, closed) is expected
 
 
 @given(runs=st.lists(st.binary(min_size=16, max_size=16), min_size=2, max_size=2, unique=True), index=st.integers(0))

@@ -1,0 +1,35 @@
+"""Delays as they are seen, which make the laws that plans go by."""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from kale_chain.planning.laws import Law
+
+_REMEMBERED = 500
+_LONGEST = 30
+
+
+class Delays:
+    """What was seen of one kind of delay, beside the default that is believed until then.
+
+    Args:
+        default: The law for want of anything seen.
+        seen: Delays of earlier, in ledgers; None for one that never came.
+    """
+
+    def __init__(self, default: Law, seen: Iterable[int | None] = ()) -> None:
+        self._default = default
+        self._seen: deque[int | None] = deque(seen, maxlen=_REMEMBERED)
+
+    def add(self, delay: int | None) -> None:
+        """A delay in ledgers, or None: it never came. One of more than 30 ledgers was a halt and is passed over."""
+        if delay is None or delay <= _LONGEST:
+            self._seen.append(None if delay is None else max(delay, 0))
+
+    @property
+    def law(self) -> Law:
+        """The default and the last 500 that were seen."""
+        counts = Counter(self._seen)
+        lost = counts.pop(None, 0)
+        most = max((delay for delay in counts if delay is not None), default=-1)
+        return self._default.with_seen([counts[delay] for delay in range(most + 1)], lost)
