@@ -1,11 +1,14 @@
 """What is in the wheel: everything that services need, and nothing else."""
 
 import email
+import re
 import subprocess
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from stellar_sdk import StrKey
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("backend", "pooler", "kalepool", "kale_chain", "kale_common", "kale_hash_rs", "kale_lifeboat")
@@ -39,9 +42,11 @@ def test_wheel_serves_every_python_from_3_11_on(wheel: Path) -> None:
     assert metadata(wheel)["Requires-Python"] == ">=3.11"
 
 
-def test_wheel_has_the_two_commands_and_the_licence(wheel: Path) -> None:
+def test_wheel_has_all_commands_and_the_licence(wheel: Path) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert {"kale-backend", "kale-pooler", "kale-lifeboat"} <= set(declared)
     scripts = read(wheel, "entry_points.txt").split()
-    assert scripts == ["[console_scripts]", "kale-backend=backend.cli:main", "kale-pooler=pooler.cli:main"]
+    assert scripts == ["[console_scripts]", *(f"{name}={entry}" for name, entry in sorted(declared.items()))]
     assert read(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text(encoding="utf-8")
 
 
@@ -50,6 +55,12 @@ def test_database_libraries_come_with_the_backend_extra_only(wheel: Path) -> Non
     for library in ("cryptography", "psycopg", "sqlalchemy"):
         (requirement,) = [line for line in requirements if line.startswith(library)]
         assert requirement.endswith("; extra == 'backend'")
+
+
+def test_wheel_carries_no_secret_key(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    looks_secret = (found for name in archive.namelist() for found in re.findall(rb"S[A-Z2-7]{55}", archive.read(name)))
+    assert [found for found in looks_secret if StrKey.is_valid_ed25519_secret_seed(found.decode())] == []
 
 
 def metadata(wheel: Path) -> email.message.Message:
