@@ -143,7 +143,7 @@ class Backend:
         grpc_server = GrpcServer(settings.bind_address, settings.port, servicers, door)
         await grpc_server.start()
         stack.push_async_callback(grpc_server.stop, GRACE_SECONDS)
-        application = http_application(parts.planting, parts.working, parts.board, door)
+        application = http_application(parts.planting, parts.working, parts.board, parts.stores.farmers, door)
         http_server = HttpServer(settings.bind_address, settings.http_port, application)
         await http_server.start()
         stack.push_async_callback(http_server.stop)

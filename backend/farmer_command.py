@@ -18,15 +18,13 @@ from backend.domain.farmer import (
     FarmerState,
 )
 from backend.failing import expected_errors
+from backend.operator_options import BackendAddress, TokenFile, token_from
 from kale_common.command import Json
 
 app = typer.Typer(help="Farmers of a running backend.", no_args_is_help=True)
 
 _PERCENT = 100
 _EXIT_UNFINISHED = 1
-BackendAddress = Annotated[
-    str, typer.Option("--backend", envvar="KALE_BACKEND", help="The running backend's gRPC address, host:port.")
-]
 
 
 @app.callback()
@@ -49,6 +47,7 @@ def create_command(
     ] = DEFAULT_HARVEST_AFTER_BLOCKS,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the accounts.")] = 120.0,
     backend: BackendAddress = "127.0.0.1:3000",
+    token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
     """Create farmers: sealed keys, sponsored accounts, KALE trustlines; many in one transaction.
@@ -67,6 +66,7 @@ def create_command(
                 harvest_after_blocks=harvest_after_blocks,
                 wait_seconds=timeout,
                 created=lambda: progress.advance(shown),
+                token=token_from(token_file),
             )
         )
     if as_json:

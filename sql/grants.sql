@@ -17,7 +17,7 @@ GRANT INSERT (
     id, wallet_address, public_key, sealed_seed, key_version, stake_percentage, harvest_after_blocks, request_id
 ) ON farmers TO kale_application;
 GRANT UPDATE (
-    stake_percentage, harvest_after_blocks, status, onboarding_batch, last_planted_block
+    stake_percentage, fixed_stake, harvest_after_blocks, status, labels, onboarding_batch, last_planted_block
 ) ON farmers TO kale_application;
 
 -- Neither its place nor its time can be chosen.

@@ -24,6 +24,9 @@ _STATUS = "/kalepool.v1.StatusService/"
 _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 
+IN_PATH = "{farmer_id}"
+"""Where routes name the farmer concerned."""
+
 METHODS: Mapping[str, Rule] = {
     _POOL + "Plant": Rule(Scope.POOL),
     _POOL + "ReportWork": Rule(Scope.POOL),
@@ -46,9 +49,11 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/api/blocks/new"): Rule(Scope.POOL),
     ("POST", "/api/plant/request"): Rule(Scope.POOL),
     ("POST", "/api/work/complete"): Rule(Scope.POOL),
+    ("GET", "/api/farmers/{farmer_id}"): Rule(Scope.READ, IN_PATH),
+    ("PATCH", "/api/farmers/{farmer_id}"): Rule(Scope.SETTINGS, IN_PATH),
     ("GET", "/api/health"): PUBLIC,
 }
-"""Every HTTP route; one whose path has `{farmer_id}` concerns that farmer."""
+"""Every HTTP route."""
 
 PRINCIPAL: contextvars.ContextVar[Principal] = contextvars.ContextVar("principal", default=ANYBODY)
 """Whose call is being answered."""

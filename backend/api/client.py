@@ -25,6 +25,7 @@ async def create_farmers(
     harvest_after_blocks: int,
     wait_seconds: float,
     created: Callable[[], None],
+    token: str | None = None,
 ) -> list[dict[str, Any]]:
     """Has a running backend create farmers, one for each request id; `created` is called after each.
 
@@ -35,6 +36,7 @@ async def create_farmers(
         harvest_after_blocks: See Farmer.harvest_after_blocks.
         wait_seconds: Seconds to wait for the accounts; those that take longer are being onboarded still.
         created: Told of each farmer.
+        token: An operator's token, where the backend asks for tokens.
 
     Returns:
         farmer_id, wallet_address and state of each, in the order of the request ids.
@@ -54,7 +56,7 @@ async def create_farmers(
                 harvest_after_blocks=harvest_after_blocks,
             )
             async with slots:
-                farmer = (await stub.CreateFarmer(request, timeout=wait_seconds)).farmer
+                farmer = (await stub.CreateFarmer(request, timeout=wait_seconds, metadata=bearer(token))).farmer
             created()
             state = farmer_state(farmer.state)
             return {"farmer_id": farmer.farmer_id, "wallet_address": farmer.wallet_address, "state": state}
@@ -63,13 +65,19 @@ async def create_farmers(
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(create(request_id)) for request_id in request_ids]
         except* grpc.aio.AioRpcError as errors:
-            raise _refusal(backend, errors) from None
+            first = errors.exceptions[0]
+            assert isinstance(first, grpc.aio.AioRpcError)
+            raise refusal(backend, first) from None
     return [task.result() for task in tasks]
 
 
-def _refusal(backend: str, errors: BaseExceptionGroup[grpc.aio.AioRpcError]) -> BackendError:
-    first = errors.exceptions[0]
-    assert isinstance(first, grpc.aio.AioRpcError)
+def bearer(token: str | None) -> tuple[tuple[str, str], ...]:
+    """The metadata that a token is sent in."""
+    return () if token is None else (("authorization", f"Bearer {token}"),)
+
+
+def refusal(backend: str, first: grpc.aio.AioRpcError) -> BackendError:
+    """The error for a call that failed."""
     if first.code() in _OUT_OF_REACH:
         return UnavailableError(f"the backend at {backend}: {first.details()}")
     return BackendError(f"the backend at {backend} refused: {first.details()}")

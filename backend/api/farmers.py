@@ -71,6 +71,8 @@ class FarmerServicer(farmers_pb2_grpc.FarmerServiceServicer):
             stake_basis_points=request.farmer.stake_basis_points,
             harvest_after_blocks=request.farmer.harvest_after_blocks,
             state=farmer_state(request.farmer.state),
+            fixed_stake_stroops=request.farmer.fixed_stake_stroops,
+            labels=dict(request.farmer.labels),
         )
         farmer = await self._farmers.update(farmer_id, change)
         return farmers_pb2.UpdateFarmerResponse(farmer=farmer_message(farmer))

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from json import JSONDecodeError
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -17,11 +16,14 @@ from aiohttp.typedefs import Handler
 
 from backend.api.access import access_middleware
 from backend.api.errors import HTTP_STATUS, status_of
+from backend.api.farmer_routes import FarmerRoutes
+from backend.api.json_body import Body, field_of, read_body
 from backend.domain import requests
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.plant import PlantEvent, PlantState
 from backend.domain.work import WorkReport
 from backend.errors import BackendError, InvalidRequestError, RateLimitedError, UnauthenticatedError
+from backend.ports.stores import FarmerStore
 from backend.services.door import Door
 from backend.services.planting import Planting
 from backend.services.status import Health, StatusBoard
@@ -31,17 +33,16 @@ from kale_common.errors import ConfigError
 _log = structlog.get_logger()
 
 _SHUTDOWN_SECONDS = 2.0
-_MAX_BODY_BYTES = 64 * 1024
 _MAX_REPORTS_BYTES = 1024 * 1024
 """A report holds the results of all farmers of a block; over gRPC each is a message."""
 _HEALTH_PARTS = frozenset({"database", "stellar"})
 _DEFAULT_POOLER = "http"
 _COUNTED = frozenset({ReportOutcome.STORED, ReportOutcome.STORED_UNVERIFIED, ReportOutcome.DUPLICATE})
-T = TypeVar("T")
-Body = Mapping[str, Any]
 
 
-def http_application(planting: Planting, working: Working, board: StatusBoard, door: Door) -> web.Application:
+def http_application(
+    planting: Planting, working: Working, board: StatusBoard, farmers: FarmerStore, door: Door
+) -> web.Application:
     """The HTTP application with the backend's routes."""
     routes = HttpRoutes(planting, working, board)
     middlewares = [_translate_errors, access_middleware(door)]  # the first is the outermost
@@ -54,6 +55,7 @@ def http_application(planting: Planting, working: Working, board: StatusBoard, d
             web.get("/api/health", routes.health),
         ]
     )
+    application.add_routes(FarmerRoutes(farmers).routes())
     return application
 
 
@@ -95,11 +97,11 @@ class HttpRoutes:
 
     async def new_block(self, request: web.Request) -> web.Response:
         """`{blockIndex, poolerId?, openedLedgerTime?, ledgerSequence?}`: a block was detected."""
-        body = await _body(request)
-        pooler_id = _field(body, "poolerId", str, _DEFAULT_POOLER)
-        block_index = _field(body, "blockIndex", int)
-        opened_at = _field(body, "openedLedgerTime", int, 0)
-        ledger = _field(body, "ledgerSequence", int, 0)
+        body = await read_body(request)
+        pooler_id = field_of(body, "poolerId", str, _DEFAULT_POOLER)
+        block_index = field_of(body, "blockIndex", int)
+        opened_at = field_of(body, "openedLedgerTime", int, 0)
+        ledger = field_of(body, "ledgerSequence", int, 0)
         requests.block_report(
             pooler_id=pooler_id, block_index=block_index, opened_ledger_time=opened_at, ledger_sequence=ledger
         )
@@ -108,12 +110,12 @@ class HttpRoutes:
 
     async def plant(self, request: web.Request) -> web.Response:
         """`{blockIndex, requestedFarmers?, poolerId?, requestId?}`: plants, and answers once all plants are final."""
-        body = await _body(request)
+        body = await read_body(request)
         command = requests.plant_request(
-            request_id=_field(body, "requestId", str, f"http-{uuid4()}"),
-            pooler_id=_field(body, "poolerId", str, _DEFAULT_POOLER),
-            block_index=_field(body, "blockIndex", int),
-            requested_farmers=_field(body, "requestedFarmers", int, 0),
+            request_id=field_of(body, "requestId", str, f"http-{uuid4()}"),
+            pooler_id=field_of(body, "poolerId", str, _DEFAULT_POOLER),
+            block_index=field_of(body, "blockIndex", int),
+            requested_farmers=field_of(body, "requestedFarmers", int, 0),
         )
         await self._planting.request(command)
         planted, failed = [], []
@@ -130,10 +132,10 @@ class HttpRoutes:
 
     async def complete_work(self, request: web.Request) -> web.Response:
         """`{blockIndex, results: [{farmerId, success, workHash?, nonce?, error?}], poolerId?}`: reports of work."""
-        body = await _body(request, _MAX_REPORTS_BYTES)
-        pooler_id = _field(body, "poolerId", str, _DEFAULT_POOLER)
-        block_index = _field(body, "blockIndex", int)
-        results = _field(body, "results", list)
+        body = await read_body(request, _MAX_REPORTS_BYTES)
+        pooler_id = field_of(body, "poolerId", str, _DEFAULT_POOLER)
+        block_index = field_of(body, "blockIndex", int)
+        results = field_of(body, "results", list)
         reports = [_report(pooler_id, block_index, result) for result in results]
         refused = []
         for report in reports:
@@ -189,9 +191,9 @@ def _report(pooler_id: str, block_index: int, result: Any) -> WorkReport:
     """One of the results; its report id follows from pooler, block and farmer, so that a repeat is a duplicate."""
     if not isinstance(result, dict):
         raise InvalidRequestError("results", "each must be an object")
-    farmer_id = _field(result, "farmerId", str)
-    if not _field(result, "success", bool):
-        text = _field(result, "error", str, "timeout")
+    farmer_id = field_of(result, "farmerId", str)
+    if not field_of(result, "success", bool):
+        text = field_of(result, "error", str, "timeout")
         return requests.failed_report(
             report_id=f"{pooler_id}:{block_index}:{farmer_id}:failed",
             pooler_id=pooler_id,
@@ -199,7 +201,7 @@ def _report(pooler_id: str, block_index: int, result: Any) -> WorkReport:
             farmer_id=farmer_id,
             failure=Failure(_reason(text), text),
         )
-    work_hash = _field(result, "workHash", str)
+    work_hash = field_of(result, "workHash", str)
     return requests.work_report(
         report_id=f"{pooler_id}:{block_index}:{farmer_id}:{work_hash[:16]}",
         pooler_id=pooler_id,
@@ -224,31 +226,6 @@ def _nonce(result: Body) -> int | None:
     if not isinstance(text, str) or not (text.isascii() and text.isdigit()):
         raise InvalidRequestError("nonce", "must be a decimal number written as a string")
     return int(text)
-
-
-async def _body(request: web.Request, max_bytes: int = _MAX_BODY_BYTES) -> Body:
-    size = len(await request.read())
-    if size > max_bytes:
-        raise web.HTTPRequestEntityTooLarge(max_bytes, size)
-    try:
-        body = await request.json()
-    except (JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequestError("body", "is not JSON") from error
-    if not isinstance(body, dict):
-        raise InvalidRequestError("body", "must be a JSON object")
-    return body
-
-
-def _field(body: Body, name: str, kind: type[T], default: T | None = None) -> T:
-    value = body.get(name, default)
-    if value is None:
-        raise InvalidRequestError(name, "is missing")
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InvalidRequestError(name, f"must be of JSON type {_JSON_NAMES[kind]}")
-    return value
-
-
-_JSON_NAMES: Mapping[type, str] = {str: "string", int: "number", bool: "boolean", list: "array", dict: "object"}
 
 
 @web.middleware

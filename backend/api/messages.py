@@ -128,6 +128,8 @@ def farmer_message(farmer: Farmer) -> farmers_pb2.Farmer:
         last_planted_block=farmer.last_planted_block,
         created_at=_timestamp(farmer.created_at),
         updated_at=_timestamp(farmer.updated_at),
+        fixed_stake_stroops=farmer.fixed_stake_stroops,
+        labels=farmer.labels,
     )
 
 

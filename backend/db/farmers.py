@@ -1,5 +1,6 @@
 """Farmers and their settings."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -23,7 +24,8 @@ _FARMER = """
 SELECT
     f.id, f.wallet_address, f.status, CAST(f.stake_percentage * 100 AS integer) AS basis_points,
     f.harvest_after_blocks, f.balance, f.earned_balance, coalesce(s.open, 0) AS open_stake,
-    coalesce(s.lost, 0) AS lost_stake, f.last_planted_block, f.created_at, f.updated_at
+    coalesce(s.lost, 0) AS lost_stake, f.last_planted_block, f.created_at, f.updated_at,
+    f.fixed_stake, f.labels
 FROM farmers AS f
 LEFT JOIN LATERAL (
     SELECT
@@ -47,8 +49,10 @@ _UPDATE = text("""
 UPDATE farmers
 SET
     stake_percentage = coalesce(CAST(:basis_points AS numeric) / 100, stake_percentage),
+    fixed_stake = CASE WHEN CAST(:basis_points AS integer) IS NULL THEN coalesce(:fixed_stake, fixed_stake) END,
     harvest_after_blocks = coalesce(:blocks, harvest_after_blocks),
-    status = coalesce(:status, status)
+    status = coalesce(:status, status),
+    labels = coalesce(CAST(:labels AS jsonb), labels)
 WHERE id = :id
 """)
 _ADDRESSES = text("SELECT wallet_address, id FROM farmers WHERE status <> 'onboarding' AND sealed_seed IS NOT NULL")
@@ -120,8 +124,10 @@ class SqlFarmerStore:
         values = {
             "id": farmer_id,
             "basis_points": change.stake_basis_points,
+            "fixed_stake": change.fixed_stake_stroops,
             "blocks": change.harvest_after_blocks,
             "status": change.state,
+            "labels": None if change.labels is None else json.dumps(change.labels),
         }
         async with self._database.transaction() as connection:
             row = (await connection.execute(_LOCK, {"id": farmer_id})).one_or_none()
@@ -177,4 +183,6 @@ def _farmer(row: Row[Any]) -> Farmer:
         last_planted_block=row.last_planted_block,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        fixed_stake_stroops=row.fixed_stake,
+        labels=row.labels,
     )

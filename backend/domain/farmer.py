@@ -66,6 +66,9 @@ class Farmer:
     last_planted_block: int | None
     created_at: datetime
     updated_at: datetime
+    fixed_stake_stroops: int | None = None
+    """Staked in each block instead of a part of the balance."""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,12 @@ class FarmerChange:
     """Settings to change; None leaves one as it is."""
 
     stake_basis_points: int | None = None
+    """Ends a fixed stake."""
+    fixed_stake_stroops: int | None = None
     harvest_after_blocks: int | None = None
     state: FarmerState | None = None
+    labels: Mapping[str, str] | None = None
+    """Takes the place of all labels there were."""
 
 
 def check_change(farmer_id: UUID, state: FarmerState, change: FarmerChange) -> None:

@@ -6,7 +6,7 @@ All raise InvalidRequestError naming the field as the protocol spells it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from backend.domain.failure import Failure
@@ -32,7 +32,10 @@ _MAX_ZEROS = 64
 _DEFAULT_PAGE, _MAX_PAGE = 100, 500
 _MAX_TEXT = 1000
 _MAX_LABEL = 100
-UPDATE_PATHS = frozenset({"stake_basis_points", "harvest_after_blocks", "state"})
+UPDATE_PATHS = frozenset({"stake_basis_points", "fixed_stake_stroops", "harvest_after_blocks", "state", "labels"})
+_STAKES = ("stake_basis_points", "fixed_stake_stroops")
+_LABEL_NAME = re.compile(r"[A-Za-z0-9._/-]{1,63}")
+_MAX_LABELS, _MAX_LABEL_VALUE = 16, 128
 _SETTABLE = frozenset({FarmerState.ACTIVE, FarmerState.INACTIVE, FarmerState.DEPARTED})
 
 
@@ -124,14 +127,16 @@ def farmer_page(*, page_size: int, page_token: str) -> tuple[int, UUID | None]:
 
 
 def farmer_change(
-    *, paths: Sequence[str], stake_basis_points: int, harvest_after_blocks: int, state: FarmerState | None
+    *,
+    paths: Sequence[str],
+    stake_basis_points: int,
+    harvest_after_blocks: int,
+    state: FarmerState | None,
+    fixed_stake_stroops: int = 0,
+    labels: Mapping[str, str] | None = None,
 ) -> FarmerChange:
     """An UpdateFarmerRequest message: the settings its update_mask names."""
-    if not paths:
-        raise InvalidRequestError("update_mask", f"names nothing; it may name {', '.join(sorted(UPDATE_PATHS))}")
-    for path in paths:
-        if path not in UPDATE_PATHS:
-            raise InvalidRequestError("update_mask", f"{path[:64]!r} is none of {', '.join(sorted(UPDATE_PATHS))}")
+    _check_paths(paths)
     if "state" in paths and state not in _SETTABLE:
         raise InvalidRequestError("farmer.state", "only ACTIVE, INACTIVE and DEPARTED can be set")
     return FarmerChange(
@@ -142,7 +147,34 @@ def farmer_change(
         if "harvest_after_blocks" in paths
         else None,
         state=state if "state" in paths else None,
+        fixed_stake_stroops=_number("farmer.fixed_stake_stroops", fixed_stake_stroops, 0, _INT64_MAX)
+        if "fixed_stake_stroops" in paths
+        else None,
+        labels=_labels(labels or {}) if "labels" in paths else None,
     )
+
+
+def _check_paths(paths: Sequence[str]) -> None:
+    known = ", ".join(sorted(UPDATE_PATHS))
+    if not paths:
+        raise InvalidRequestError("update_mask", f"names nothing; it may name {known}")
+    for path in paths:
+        if path not in UPDATE_PATHS:
+            raise InvalidRequestError("update_mask", f"{path[:64]!r} is none of {known}")
+    if set(_STAKES) <= set(paths):
+        raise InvalidRequestError("update_mask", f"names both {' and '.join(_STAKES)}; a stake is one or the other")
+
+
+def _labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    if len(labels) > _MAX_LABELS:
+        raise InvalidRequestError("farmer.labels", f"{len(labels)} are too many; there may be {_MAX_LABELS}")
+    for name, value in labels.items():
+        if not _LABEL_NAME.fullmatch(name):
+            raise InvalidRequestError("farmer.labels", f"name {name[:64]!r}: 1 to 63 characters of A-Z a-z 0-9 . _ / -")
+        if len(value) > _MAX_LABEL_VALUE or not value.isprintable():
+            problem = f"the value of {name}: at most {_MAX_LABEL_VALUE} printable characters"
+            raise InvalidRequestError("farmer.labels", problem)
+    return dict(labels)
 
 
 def label(value: str) -> str:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from backend.domain.farmer import MAX_STAKE_BASIS_POINTS
 
 
-def stake(balance_stroops: int, stake_basis_points: int) -> int:
-    """floor(balance · basis points / 10,000), in stroops; a farmer without balance plants with stake 0."""
+def stake(balance_stroops: int, stake_basis_points: int, fixed_stroops: int | None = None) -> int:
+    """What a farmer's settings ask of a balance, in stroops; a farmer without balance plants with stake 0.
+
+    Args:
+        balance_stroops: What may be staked.
+        stake_basis_points: The part of it that is: floor(balance · basis points / 10,000).
+        fixed_stroops: This much instead, or the whole balance where that is less; None: the part.
+    """
+    if fixed_stroops is not None:
+        return min(fixed_stroops, balance_stroops)
     return balance_stroops * stake_basis_points // MAX_STAKE_BASIS_POINTS

@@ -56,6 +56,8 @@ class Candidate:
 
     key: FarmerKey
     stake_basis_points: int
+    fixed_stake_stroops: int | None = None
+    """Staked instead of a part of the balance."""
 
 
 @dataclass(frozen=True, slots=True)

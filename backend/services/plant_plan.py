@@ -130,7 +130,7 @@ class PlantPlanner:
             address=key.address,
             block_index=request.block_index,
             pooler_id=request.pooler_id,
-            stake_stroops=stake(balance or 0, candidate.stake_basis_points),
+            stake_stroops=stake(balance or 0, candidate.stake_basis_points, candidate.fixed_stake_stroops),
             state=PlantState.PENDING,
         )
         outcome: Attempt | Failure

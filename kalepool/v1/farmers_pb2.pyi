@@ -59,6 +59,26 @@ class Farmer(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FARMER_ID_FIELD_NUMBER: _builtins.int
     WALLET_ADDRESS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -71,6 +91,8 @@ class Farmer(_message.Message):
     LAST_PLANTED_BLOCK_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    FIXED_STAKE_STROOPS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     farmer_id: _builtins.str
     """The id, a UUID in its canonical text form."""
     wallet_address: _builtins.str
@@ -91,6 +113,10 @@ class Farmer(_message.Message):
     """Stakes lost so far, in stroops."""
     last_planted_block: _builtins.int
     """The last block in which the farmer was planted; absent if never."""
+    fixed_stake_stroops: _builtins.int
+    """Staked at each plant instead of stake_basis_points of the balance, in stroops, or the whole balance where that is
+    less; absent if the stake is a part of the balance.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When the farmer was created."""
@@ -98,6 +124,12 @@ class Farmer(_message.Message):
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When a setting last changed."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The operator's own names and values: at most 16; names of 1 to 63 characters of [A-Za-z0-9._/-], values of at
+        most 128 printable characters.
+        """
 
     def __init__(
         self,
@@ -114,13 +146,20 @@ class Farmer(_message.Message):
         last_planted_block: _builtins.int | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        fixed_stake_stroops: _builtins.int | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_planted_block", b"_last_planted_block", "created_at", b"created_at", "last_planted_block", b"last_planted_block", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fixed_stake_stroops", b"_fixed_stake_stroops", "_last_planted_block", b"_last_planted_block", "created_at", b"created_at", "fixed_stake_stroops", b"fixed_stake_stroops", "last_planted_block", b"last_planted_block", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_planted_block", b"_last_planted_block", "balance_stroops", b"balance_stroops", "created_at", b"created_at", "earned_stroops", b"earned_stroops", "farmer_id", b"farmer_id", "harvest_after_blocks", b"harvest_after_blocks", "last_planted_block", b"last_planted_block", "lost_stake_stroops", b"lost_stake_stroops", "open_stake_stroops", b"open_stake_stroops", "stake_basis_points", b"stake_basis_points", "state", b"state", "updated_at", b"updated_at", "wallet_address", b"wallet_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fixed_stake_stroops", b"_fixed_stake_stroops", "_last_planted_block", b"_last_planted_block", "balance_stroops", b"balance_stroops", "created_at", b"created_at", "earned_stroops", b"earned_stroops", "farmer_id", b"farmer_id", "fixed_stake_stroops", b"fixed_stake_stroops", "harvest_after_blocks", b"harvest_after_blocks", "labels", b"labels", "last_planted_block", b"last_planted_block", "lost_stake_stroops", b"lost_stake_stroops", "open_stake_stroops", b"open_stake_stroops", "stake_basis_points", b"stake_basis_points", "state", b"state", "updated_at", b"updated_at", "wallet_address", b"wallet_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fixed_stake_stroops: _TypeAlias = _typing.Literal["fixed_stake_stroops"]  # noqa: Y015
+    _WhichOneofArgType__fixed_stake_stroops: _TypeAlias = _typing.Literal["_fixed_stake_stroops", b"_fixed_stake_stroops"]  # noqa: Y015
     _WhichOneofReturnType__last_planted_block: _TypeAlias = _typing.Literal["last_planted_block"]  # noqa: Y015
     _WhichOneofArgType__last_planted_block: _TypeAlias = _typing.Literal["_last_planted_block", b"_last_planted_block"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fixed_stake_stroops) -> _WhichOneofReturnType__fixed_stake_stroops | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_planted_block) -> _WhichOneofReturnType__last_planted_block | None: ...
 
 Global___Farmer: _TypeAlias = Farmer  # noqa: Y015
@@ -304,7 +343,9 @@ class UpdateFarmerRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which to change: any of stake_basis_points, harvest_after_blocks, state (ACTIVE, INACTIVE or DEPARTED)."""
+        """Which to change: any of harvest_after_blocks, state (ACTIVE, INACTIVE or DEPARTED), labels (all of them at once),
+        and one of stake_basis_points and fixed_stake_stroops; setting one ends the other.
+        """
 
     def __init__(
         self,

@@ -64,6 +64,8 @@ class MemoryFarmerStore:
                 stake_basis_points=_or(change.stake_basis_points, row.stake_basis_points),
                 harvest_after_blocks=_or(change.harvest_after_blocks, row.harvest_after_blocks),
                 state=change.state or row.state,
+                fixed_stake=_fixed_stake(change, row),
+                labels=row.labels if change.labels is None else change.labels,
                 updated_at=tables.now(),
             )
             tables.farmers.put(farmer_id, changed)
@@ -108,6 +110,12 @@ def _row(tables: Tables, farmer_id: UUID) -> FarmerRow:
     return row
 
 
+def _fixed_stake(change: FarmerChange, row: FarmerRow) -> int | None:
+    if change.stake_basis_points is not None:
+        return None
+    return row.fixed_stake if change.fixed_stake_stroops is None else change.fixed_stake_stroops
+
+
 def _or(new: int | None, old: int) -> int:
     return old if new is None else new
 
@@ -130,4 +138,6 @@ def _farmer(tables: Tables, row: FarmerRow) -> Farmer:
         last_planted_block=row.last_planted_block,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        fixed_stake_stroops=row.fixed_stake,
+        labels=row.labels,
     )

@@ -38,7 +38,7 @@ class MemoryPlantStore:
                 if row.key.address not in busy and tables.planted.get((block_index, row.key.farmer_id)) is None
             ]
             rows.sort(key=lambda row: (-1 if row.last_planted_block is None else row.last_planted_block, row.number))
-            return [Candidate(row.key, row.stake_basis_points) for row in rows[:limit]]
+            return [Candidate(row.key, row.stake_basis_points, row.fixed_stake) for row in rows[:limit]]
 
     async def plants_of(self, block_index: int, pooler_id: str) -> list[Plant]:
         """This pooler's plants in a block that are not FAILED, oldest first."""

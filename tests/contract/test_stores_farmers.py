@@ -81,6 +81,29 @@ async def test_update_changes_only_what_is_given(stores: Stores, rows: Rows) -> 
     assert changed.updated_at > farmer.updated_at
 
 
+async def test_stake_is_a_part_of_the_balance_or_fixed(stores: Stores, rows: Rows) -> None:
+    (farmer,) = await rows.farmers(1)
+
+    async def changed(change: FarmerChange) -> tuple[int, int | None, int | None]:
+        stored = await stores.farmers.update(farmer.farmer_id, change)
+        (candidate,) = await stores.plants.candidates(7, None)
+        return stored.stake_basis_points, stored.fixed_stake_stroops, candidate.fixed_stake_stroops
+
+    assert await changed(FarmerChange(fixed_stake_stroops=0)) == (1000, 0, 0)
+    assert await changed(FarmerChange(fixed_stake_stroops=70)) == (1000, 70, 70)
+    assert await changed(FarmerChange(harvest_after_blocks=2)) == (1000, 70, 70)
+    assert await changed(FarmerChange(stake_basis_points=500)) == (500, None, None)
+
+
+async def test_labels_take_the_place_of_those_before(stores: Stores, rows: Rows) -> None:
+    (farmer,) = await rows.farmers(1)
+    assert (await stores.farmers.get(farmer.farmer_id)).labels == {}
+    for labels in ({"team": "a", "note": 'ü "x"'}, {"team": "b"}, {}):
+        assert (await stores.farmers.update(farmer.farmer_id, FarmerChange(labels=labels))).labels == labels
+        kept = await stores.farmers.update(farmer.farmer_id, FarmerChange(harvest_after_blocks=3))
+        assert kept.labels == labels
+
+
 async def test_departed_farmer_can_no_longer_be_changed(stores: Stores, rows: Rows) -> None:
     (farmer,) = await rows.farmers(1)
     await stores.farmers.update(farmer.farmer_id, FarmerChange(state=FarmerState.DEPARTED))

@@ -1,5 +1,6 @@
 """Every method and route there is has a rule, and is refused without a token unless that rule says otherwise."""
 
+import re
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -173,7 +174,7 @@ async def test_bad_token_is_refused_and_not_repeated(door: Door, authorization: 
 
 
 async def http_client(door: Door) -> TestClient[web.Request, web.Application]:
-    return TestClient(TestServer(http_application(NOTHING, NOTHING, NOTHING, door), host="127.0.0.1"))
+    return TestClient(TestServer(http_application(NOTHING, NOTHING, NOTHING, NOTHING, door), host="127.0.0.1"))
 
 
 async def test_every_route_has_a_rule_and_is_refused_without_a_token(door: Door) -> None:
@@ -187,14 +188,14 @@ async def test_every_route_has_a_rule_and_is_refused_without_a_token(door: Door)
                 continue
             key = (route.method, route.resource.canonical)
             found.add(key)
-            answer = await client.request(route.method, route.resource.canonical)
+            answer = await client.request(route.method, re.sub(r"\{\w+\}", str(FARMER), route.resource.canonical))
             assert (answer.status == 401) == (ROUTES[key] != PUBLIC), key
         assert found == set(ROUTES)
         assert (await client.get("/api/none")).status == 404
 
 
 async def test_unlisted_route_is_refused_even_to_an_operator(door: Door, tokens: MemoryTokens) -> None:
-    application = http_application(NOTHING, NOTHING, NOTHING, door)
+    application = http_application(NOTHING, NOTHING, NOTHING, NOTHING, door)
 
     async def secret(_request: web.Request) -> web.Response:
         return web.Response(text="secret")

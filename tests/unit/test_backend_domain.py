@@ -121,6 +121,11 @@ def test_stake_never_exceeds_balance_or_share(balance: int, basis_points: int) -
     assert amount * 10_000 <= balance * basis_points < (amount + 1) * 10_000
 
 
+@pytest.mark.parametrize(("balance", "expected"), [(0, 0), (69, 69), (70, 70), (10**15, 70)])
+def test_fixed_stake_is_taken_whatever_part_it_is(balance: int, expected: int) -> None:
+    assert stake(balance, 10_000, 70) == expected
+
+
 def result(
     *, code: str = "txFAILED", operation: str | None = "trapped", error: ContractError | None = None
 ) -> TransactionResult:
