@@ -4,7 +4,7 @@ ALTER TABLE farmers ADD COLUMN fixed_stake bigint;
 ALTER TABLE farmers ADD COLUMN labels jsonb NOT NULL DEFAULT '{}';
 ALTER TABLE farmers ADD CONSTRAINT farmers_fixed_stake_range CHECK (fixed_stake >= 0);
 ALTER TABLE farmers ADD CONSTRAINT farmers_labels_form CHECK (
-    jsonb_typeof(labels) = 'object' AND octet_length(CAST(labels AS text)) <= 8192
+    jsonb_typeof(labels) = 'object' AND octet_length(labels::text) <= 8192
 );
 COMMENT ON COLUMN farmers.fixed_stake IS
 'Staked in each block, or the whole balance where that is less; null: stake_percentage of the balance is';
