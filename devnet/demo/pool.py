@@ -71,6 +71,9 @@ class Outcome:
 class Pool:
     """A running pool. Made by `start`; its processes end with the exit stack given there."""
 
+    pooler = ("pooler", "run")
+    """The program that works: a module and its arguments."""
+
     def __init__(self, options: Options, ledger: Service, postgres: EmbeddedPostgres, screen: Console) -> None:
         self.postgres = postgres
         self.database_url = postgres.url
@@ -87,8 +90,13 @@ class Pool:
     @classmethod
     async def start(cls, options: Options, stack: contextlib.AsyncExitStack, screen: Console) -> Self:
         """Starts ledger, database, backend and farmers, then the pooler."""
-        screen.print("Starting the local ledger and PostgreSQL …")
-        ledger = await stack.enter_async_context(_ledger(options))
+        screen.print("Starting the local ledger …")
+        return await cls.join(await stack.enter_async_context(ledger_of(options)), options, stack, screen)
+
+    @classmethod
+    async def join(cls, ledger: Service, options: Options, stack: contextlib.AsyncExitStack, screen: Console) -> Self:
+        """As `start`, on a ledger that runs; its record's master account pays."""
+        screen.print("Starting PostgreSQL …")
         postgres = await asyncio.to_thread(stack.enter_context, EmbeddedPostgres(options.directory / "postgres"))
         pool = cls(options, ledger, postgres, screen)
         await pool._start_backend(stack)
@@ -149,7 +157,8 @@ class Pool:
         await self._serve("pooler", env, stack)
 
     async def _serve(self, name: str, env: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
-        service = Service(name, name, "run", env=env, directory=self._options.directory)
+        program = self.pooler if name == "pooler" else (name, "run")
+        service = Service(name, *program, env=env, directory=self._options.directory)
         self.services[name] = await stack.enter_async_context(service)
 
     async def _onboard(self) -> None:
@@ -241,7 +250,8 @@ class Pool:
         return Outcome(books.summarise(before), accounts, wanted, seconds)
 
 
-def _ledger(options: Options) -> Service:
+def ledger_of(options: Options) -> Service:
+    """The ledger of a demonstration."""
     return Service(
         "ledger",
         "devnet",
