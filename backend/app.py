@@ -29,6 +29,7 @@ from backend.domain.spending import FeeCaps
 from backend.ports.stores import Stores
 from backend.ports.vault import Vault
 from backend.services.access import ChainAccess
+from backend.services.attending import Attending
 from backend.services.backstop import Backstop
 from backend.services.booking import Booking
 from backend.services.budget import Budget
@@ -135,9 +136,9 @@ class Backend:
     async def _listen(self, parts: Parts, door: Door, stack: AsyncExitStack) -> None:
         settings = self._settings
         servicers = Servicers(
-            pool=PoolServicer(parts.planting, parts.working),
+            pool=PoolServicer(parts.planting, parts.working, parts.attending),
             farmers=FarmerServicer(parts.stores.farmers, parts.onboarding),
-            status=StatusServicer(parts.board),
+            status=StatusServicer(parts.board, parts.attending),
             wallet=WalletServicer(parts.stores),
         )
         grpc_server = GrpcServer(settings.bind_address, settings.port, servicers, door)
@@ -179,7 +180,8 @@ class Parts:
         self.chain = ChainAccess(reader, factory, submitting, FarmWatch(reader, factory.follow), budget)
         self.bumping = Bumping(stores.attempts, self.chain)
         self.channels = Channels(stores.attempts, self.chain)
-        self.planting = Planting(stores, self.chain)
+        self.attending = Attending(stores, self.chain)
+        self.planting = Planting(stores, self.chain, self.attending)
         self.working = Working(stores, self.chain)
         self.backstop = Backstop(stores, self.chain, self.channels)
         self.harvesting = Harvesting(stores, self.chain, self.channels)
@@ -204,6 +206,7 @@ class Parts:
         signing = self.quarantining.outside
         duties = (
             ("quarantine", self.quarantining.act, None),
+            ("presence", self.attending.act, None),
             ("planting", signing(self.planting.rebuild), None),
             ("fee bumps", signing(self.bumping.act), None),
             ("channels", signing(self.channels.ensure), None),

@@ -14,10 +14,12 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── FarmPausedError              the farm's owner paused it
 │   ├── FarmerDepartedError          the farmer left for good
 │   ├── TransitionError              a state cannot follow another
+│   ├── AttendanceSupersededError    another stream of this pooler came later
 │   └── SponsorLowError              the master account cannot sponsor another account
 ├── UnavailableError                 something the backend depends on does not answer; try again
 │   ├── DatabaseUnavailableError
 │   ├── QuarantinedError             nothing is signed until a ledger has closed
+│   ├── PoolerSilentError            a pooler answered nothing while three ledgers closed
 │   ├── BooksViolatedError           the books break a rule: nothing is planted
 │   ├── LedgerUnavailableError
 │   └── SignerUnavailableError       the process that holds the farmers' keys does not answer
@@ -178,6 +180,16 @@ class TransitionError(PreconditionError):
         super().__init__(f"state {new!r} cannot follow {old!r}")
 
 
+class AttendanceSupersededError(PreconditionError):
+    """Another stream of the same pooler came later; two poolers of one name would take farmers from each other."""
+
+    reason = "ATTENDANCE_SUPERSEDED"
+
+    def __init__(self, pooler_id: str) -> None:
+        self.pooler_id = pooler_id
+        super().__init__(f"pooler {pooler_id} attends by a later stream; give every pooler a POOLER_ID of its own")
+
+
 class SponsorLowError(PreconditionError):
     """The master account has too little XLM to sponsor another account (1.5 XLM each, plus fees)."""
 
@@ -213,6 +225,16 @@ class BooksViolatedError(UnavailableError):
     """Rows of the money ledger break a rule, or differ from the ledger: nothing is planted until that is understood."""
 
     reason = "BOOKS_VIOLATED"
+
+
+class PoolerSilentError(UnavailableError):
+    """A pooler answered nothing while three ledgers closed: its farmers went to others. It may attend again."""
+
+    reason = "POOLER_SILENT"
+
+    def __init__(self, pooler_id: str) -> None:
+        self.pooler_id = pooler_id
+        super().__init__(f"pooler {pooler_id} answered nothing while three ledgers closed; attend again")
 
 
 class LedgerUnavailableError(UnavailableError):

@@ -1,5 +1,6 @@
 """The composition root: everything a pooler is made of, started in order and stopped in reverse."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from pooler.state.journal import SqliteJournal
 log = structlog.get_logger(__name__)
 
 _START_ATTEMPTS = 3
+_DRAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,22 @@ async def run(settings: PoolerSettings) -> None:
             kernel=engine.kernel,
             threads=engine.threads,
         )
-        await pooler.farm()
+        await _farm(pooler)
+
+
+async def _farm(pooler: Assembly) -> None:
+    """Farms until cancelled; then the farmers go to other poolers, if there are any, before it ends."""
+    farming = asyncio.create_task(pooler.farm(), name="pooler")
+    try:
+        await asyncio.shield(farming)
+    except asyncio.CancelledError:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await pooler.drain()
+        raise
+    finally:
+        farming.cancel()
+        await asyncio.gather(farming, return_exceptions=True)
 
 
 async def _ports(

@@ -12,6 +12,7 @@ from typing import Protocol
 from kale_chain.model import Block, Farm, Ledger, Pail
 from pooler.domain.assignment import Assignment, Find
 from pooler.domain.attempt import Attempt, WorkResult
+from pooler.domain.presence import Notice, State, TakenLease
 from pooler.domain.report import Acknowledgement, Report
 from pooler.domain.schedule import Stage
 
@@ -154,6 +155,9 @@ class Backend(Protocol):
     def report_work(self, reports: Sequence[Report]) -> AsyncIterator[Acknowledgement]:
         """Sends reports and yields their acknowledgements; raises if the stream is cut before the last."""
 
+    def attend(self, states: AsyncIterator[State]) -> AsyncIterator[Notice]:
+        """Tells the backend of this pooler's states for as long as it is wanted; what it says in return."""
+
     async def report_block(self, block_index: int, *, opened_at: int, ledger: int) -> bool:
         """Tells of a detected block; False if it was told before."""
 
@@ -183,11 +187,19 @@ class HashEngine(Protocol):
     """The nonce search on this machine's cores; they always work for the search with the fewest zeros."""
 
     def search(
-        self, assignment: Assignment, entropy: bytes, *, min_zeros: int, max_zeros: int, nonce_start: int
+        self,
+        assignment: Assignment,
+        entropy: bytes,
+        *,
+        min_zeros: int,
+        max_zeros: int,
+        nonce_start: int,
+        nonce_count: int,
     ) -> Search:
-        """Starts a search that ends at `max_zeros`; every better find of at least `min_zeros` is told by `finds`.
+        """Starts a search of these nonces that ends at `max_zeros`.
 
-        Until it has found something it counts as one with `min_zeros` − 1 zeros.
+        Every better find of at least `min_zeros` is told by `finds`. Until it has found something it counts as one with
+        `min_zeros` − 1 zeros.
         """
 
     def finds(self) -> AsyncIterator[list[Found]]:
@@ -195,6 +207,9 @@ class HashEngine(Protocol):
 
     def rate(self) -> float:
         """Hashes a second of late."""
+
+    def capacity(self) -> float:
+        """Hashes a second of all cores together, as measured when they were busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,19 +221,26 @@ class Kept:
     finds: list[tuple[int, str, Find]]
     submitted: list[tuple[int, str, Find, Stage]]
     attempts: list[Attempt]
+    run_number: int
 
 
 class Journal(Protocol):
     """What survives a restart; every method returns once it is on disk."""
 
     async def restore(self, index: int) -> Kept:
-        """What is unfinished; forgets what belongs to blocks after `index` + 1, which another ledger must have had."""
+        """What is unfinished, and the number of this run.
+
+        Forgets what belongs to blocks after `index` + 1, which another ledger must have had.
+        """
 
     async def requested(self, block_index: int) -> None:
         """Plants were asked for in a block."""
 
     async def assigned(self, assignment: Assignment) -> bool:
-        """A farmer was planted; False if a report on it is already written."""
+        """A farmer is this pooler's; False if a report on it is already written, or another pooler has it by now."""
+
+    async def taken(self, leases: Sequence[TakenLease]) -> None:
+        """Farmers are other poolers' now, by leases of these generations."""
 
     async def found(self, finds: Sequence[tuple[int, str, Find]]) -> None:
         """Better finds by block and farmer."""

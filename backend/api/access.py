@@ -31,6 +31,7 @@ METHODS: Mapping[str, Rule] = {
     _POOL + "Plant": Rule(Scope.POOL),
     _POOL + "ReportWork": Rule(Scope.POOL),
     _POOL + "ReportBlock": Rule(Scope.POOL),
+    _POOL + "Attend": Rule(Scope.POOL),
     _FARMERS + "CreateFarmer": Rule(Scope.OPERATE),
     _FARMERS + "ListFarmers": Rule(Scope.OPERATE),
     _FARMERS + "GetFarmer": Rule(Scope.READ, "farmer_id"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import grpc
 
 from backend.errors import (
+    AttendanceSupersededError,
     BackendError,
     BlockNotDueError,
     BlockPassedError,
@@ -25,6 +26,7 @@ from backend.errors import (
     MigrationError,
     PermissionDeniedError,
     PolicyRefusedError,
+    PoolerSilentError,
     PreconditionError,
     QuarantinedError,
     RateLimitedError,
@@ -56,10 +58,12 @@ STATUS: Mapping[type[BackendError], grpc.StatusCode] = {
     FarmPausedError: grpc.StatusCode.FAILED_PRECONDITION,
     FarmerDepartedError: grpc.StatusCode.FAILED_PRECONDITION,
     TransitionError: grpc.StatusCode.FAILED_PRECONDITION,
+    AttendanceSupersededError: grpc.StatusCode.ABORTED,
     SponsorLowError: grpc.StatusCode.FAILED_PRECONDITION,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     DatabaseUnavailableError: grpc.StatusCode.UNAVAILABLE,
     QuarantinedError: grpc.StatusCode.UNAVAILABLE,
+    PoolerSilentError: grpc.StatusCode.UNAVAILABLE,
     BooksViolatedError: grpc.StatusCode.UNAVAILABLE,
     LedgerUnavailableError: grpc.StatusCode.UNAVAILABLE,
     SignerUnavailableError: grpc.StatusCode.UNAVAILABLE,

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from backend.api.attend import pooler_message
+from backend.api.plants import REASON_PREFIX, failure_message
 from backend.domain import requests
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import Farmer, FarmerState
-from backend.domain.plant import PlantEvent, PlantState
 from backend.domain.work import WorkReport
 from backend.errors import InvalidRequestError
-from backend.services.planting import PlantSummary
+from backend.services.attending import Presence
 from backend.services.status import Component, Health, PoolStatus
 from backend.services.working import Acknowledgement, ReportOutcome
 from kalepool.v1 import common_pb2, farmers_pb2, pool_pb2, status_pb2
 
-_REASON_PREFIX = "FAILURE_REASON_"
 _STATE_PREFIX = "FARMER_STATE_"
 _REPORT_STATES = {
     ReportOutcome.STORED: pool_pb2.REPORT_STATE_STORED,
@@ -32,43 +33,13 @@ _HEALTH = {
 }
 
 
-def failure_message(failure: Failure) -> common_pb2.Failure:
-    """A failure."""
-    reason = common_pb2.FailureReason.Value(_REASON_PREFIX + failure.reason.name)
-    return common_pb2.Failure(reason=reason, message=failure.message)
-
-
 def failure_of(message: common_pb2.Failure) -> Failure:
     """A failure that a pooler sent; a reason this version does not know counts as internal."""
     try:
-        name = common_pb2.FailureReason.Name(message.reason).removeprefix(_REASON_PREFIX)
+        name = common_pb2.FailureReason.Name(message.reason).removeprefix(REASON_PREFIX)
     except ValueError:
         name = FailureReason.INTERNAL.name
     return Failure(FailureReason.__members__.get(name, FailureReason.INTERNAL), message.message)
-
-
-def plant_message(event: PlantEvent | PlantSummary) -> pool_pb2.PlantResponse:
-    """A message of a plant stream."""
-    if isinstance(event, PlantSummary):
-        summary = pool_pb2.PlantSummary(
-            block_index=event.block_index, planted=event.planted, failed=event.failed, last_number=event.last_number
-        )
-        return pool_pb2.PlantResponse(summary=summary)
-    plant = event.plant
-    message = pool_pb2.PlantEvent(
-        number=event.number,
-        block_index=plant.block_index,
-        farmer_id=str(plant.farmer_id),
-        wallet_address=plant.address,
-    )
-    if plant.state is PlantState.CONFIRMED:
-        message.planted.stake_stroops = plant.stake_stroops
-        message.planted.ledger_sequence = plant.ledger or 0
-        message.planted.transaction_hash = plant.transaction_hash or ""
-    else:
-        failure = plant.failure or Failure(FailureReason.INTERNAL, "the plant failed")
-        message.failed.CopyFrom(failure_message(failure))
-    return pool_pb2.PlantResponse(event=message)
 
 
 def report_of(message: pool_pb2.ReportWorkRequest) -> WorkReport:
@@ -147,7 +118,7 @@ def farmer_state(value: farmers_pb2.FarmerState.ValueType) -> FarmerState | None
         raise InvalidRequestError("state", f"{value} is no state of a farmer") from error
 
 
-def status_message(status: PoolStatus, version: str) -> status_pb2.Status:
+def status_message(status: PoolStatus, version: str, poolers: Sequence[Presence] = ()) -> status_pb2.Status:
     """The backend's status."""
     counts = status.counts
     return status_pb2.Status(
@@ -163,6 +134,7 @@ def status_message(status: PoolStatus, version: str) -> status_pb2.Status:
             open_pails=counts.open_pails,
             open_attempts=counts.open_attempts,
             master_balance_stroops=status.master_balance_stroops,
+            poolers=[pooler_message(one) for one in poolers],
         ),
     )
 

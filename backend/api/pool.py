@@ -7,10 +7,13 @@ from typing import Any
 
 import grpc.aio
 
-from backend.api.messages import acknowledgement_message, plant_message, report_of
+from backend.api.attend import attend
+from backend.api.messages import acknowledgement_message, report_of
+from backend.api.plants import plant_message
 from backend.domain import requests
 from backend.domain.failure import Failure, FailureReason
 from backend.errors import InvalidRequestError
+from backend.services.attending import Attending
 from backend.services.planting import Planting
 from backend.services.working import Acknowledgement, ReportOutcome, Working
 from kalepool.v1 import pool_pb2, pool_pb2_grpc
@@ -23,9 +26,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class PoolServicer(pool_pb2_grpc.PoolServiceServicer):
     """See pool.proto."""
 
-    def __init__(self, planting: Planting, working: Working) -> None:
+    def __init__(self, planting: Planting, working: Working, attending: Attending) -> None:
         self._planting = planting
         self._working = working
+        self._attending = attending
 
     async def Plant(  # noqa: N802  (the protocol's name)
         self, request: pool_pb2.PlantRequest, context: Context
@@ -68,6 +72,14 @@ class PoolServicer(pool_pb2_grpc.PoolServiceServicer):
             ledger=request.ledger_sequence,
         )
         return pool_pb2.ReportBlockResponse(recorded=recorded)
+
+    async def Attend(  # noqa: N802  (the protocol's name)
+        self, request_iterator: AsyncIterator[pool_pb2.AttendRequest], context: Context
+    ) -> AsyncIterator[pool_pb2.AttendResponse]:
+        """A pooler's presence."""
+        del context
+        async for message in attend(self._attending, request_iterator):
+            yield message
 
     async def _acknowledge(self, message: pool_pb2.ReportWorkRequest) -> Acknowledgement:
         """A malformed report is refused like any other that can never be accepted: the stream stays open."""

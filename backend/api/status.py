@@ -9,6 +9,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2
 
 from backend.api.messages import status_message
+from backend.services.attending import Attending
 from backend.services.status import Health, StatusBoard
 from kale_common.version import VERSION
 from kalepool.v1 import farmers_pb2, pool_pb2, status_pb2, status_pb2_grpc, wallet_pb2
@@ -33,8 +34,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class StatusServicer(status_pb2_grpc.StatusServiceServicer):
     """See status.proto."""
 
-    def __init__(self, board: StatusBoard) -> None:
+    def __init__(self, board: StatusBoard, attending: Attending) -> None:
         self._board = board
+        self._attending = attending
         self._version = VERSION
 
     async def GetStatus(  # noqa: N802  (the protocol's name)
@@ -55,7 +57,7 @@ class StatusServicer(status_pb2_grpc.StatusServiceServicer):
             await self._board.changed.after(seen)
 
     async def _message(self) -> status_pb2.Status:
-        return status_message(await self._board.status(), self._version)
+        return status_message(await self._board.status(), self._version, self._attending.poolers)
 
 
 class HealthSink(Protocol):

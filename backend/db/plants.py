@@ -21,7 +21,7 @@ from backend.domain.plant import Plant, PlantEvent, PlantRequest, PlantState
 from backend.ports.chain import PailKey
 from backend.ports.stores import Candidate, EventPage, UnsentPlant
 
-_PLANT = """
+PLANT_COLUMNS = """
 p.id, p.farmer_id, p.wallet_address, p.block_index, p.pooler_id, p.stake_amount, p.status, p.error_reason,
 p.error_message, p.ledger_sequence, p.transaction_hash
 """
@@ -43,8 +43,10 @@ ORDER BY f.last_planted_block ASC NULLS FIRST, f.created_at, f.id
 LIMIT :size
 """)  # noqa: S608 - the query is put together from constants
 _PLANTS_OF = text(f"""
-SELECT {_PLANT} FROM plant_transactions AS p
-WHERE p.block_index = :block_index AND p.pooler_id = :pooler_id AND p.status <> 'failed'
+SELECT {PLANT_COLUMNS} FROM plant_transactions AS p
+WHERE p.block_index = :block_index AND p.pooler_id = :pooler_id AND p.status <> 'failed' AND NOT EXISTS (
+    SELECT FROM lease_handovers AS h WHERE h.block_index = p.block_index AND h.farmer_id = p.farmer_id
+)
 ORDER BY p.created_at, p.id
 """)  # noqa: S608 - likewise
 _LOCK_PLANTS = text("SELECT id FROM plant_transactions WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR SHARE")
@@ -82,12 +84,12 @@ VALUES (
     :block_index, 'plant_requested', :pooler_id,
     jsonb_build_object(
         'request_id', CAST(:id AS text), 'requested_farmers', CAST(:requested_farmers AS bigint),
-        'plants', CAST(:plants AS integer), 'earlier', CAST(:earlier AS integer)
+        'plants', CAST(:plants AS integer), 'own', CAST(:own AS integer), 'earlier', CAST(:earlier AS integer)
     )
 )
 """)
 _EVENTS = text(f"""
-SELECT rp.number, {_PLANT}
+SELECT rp.number, {PLANT_COLUMNS}
 FROM plant_request_plants AS rp
 INNER JOIN plant_transactions AS p ON p.id = rp.plant_id
 WHERE rp.request_id = :id AND rp.number > :after
@@ -104,7 +106,7 @@ INNER JOIN plant_transactions AS p ON p.id = rp.plant_id
 WHERE rp.request_id = :id
 """)
 _UNSENT = text(f"""
-SELECT {_PLANT}, {_KEY}, a.attempts, a.last_code
+SELECT {PLANT_COLUMNS}, {_KEY}, a.attempts, a.last_code
 FROM plant_transactions AS p
 INNER JOIN farmers AS f ON f.id = p.farmer_id
 CROSS JOIN LATERAL (
@@ -153,7 +155,7 @@ class SqlPlantStore:
         """This pooler's plants in a block that are not FAILED, oldest first."""
         async with self._database.transaction() as connection:
             rows = await connection.execute(_PLANTS_OF, {"block_index": block_index, "pooler_id": pooler_id})
-            return [_plant(row) for row in rows]
+            return [plant_of(row) for row in rows]
 
     async def begin(
         self,
@@ -163,7 +165,7 @@ class SqlPlantStore:
         plants: Sequence[Plant],
         attempts: Sequence[Attempt],
     ) -> None:
-        """Stores a request, its new plants and their attempts, all or nothing; those already final are numbered.
+        """Stores a request, new plants and their attempts, all or nothing; the request's that are final are numbered.
 
         Raises:
             StoreConflictError: the request, or a plant of one of these farmers in this block, exists.
@@ -174,7 +176,7 @@ class SqlPlantStore:
             "block_index": request.block_index,
             "requested_farmers": request.requested_farmers,
         }
-        new = [plant.plant_id for plant in plants]
+        own = [plant.plant_id for plant in plants if plant.pooler_id == request.pooler_id]
         failed = [plant.plant_id for plant in plants if plant.state is not PlantState.PENDING]
         async with self._database.transaction() as connection:
             await connection.execute(_INSERT_REQUEST, values)
@@ -182,10 +184,11 @@ class SqlPlantStore:
             await connection.execute(_LOCK_PLANTS, {"ids": list(earlier)})
             final = await select_ids(connection, _FINAL_PLANTS, {"ids": list(earlier)})
             await connection.execute(_BEGIN_PLANTS, {"rows": json.dumps([_row(plant) for plant in plants])})
-            await connection.execute(_ADD_TO_REQUEST, {"id": request.request_id, "ids": [*earlier, *new]})
+            await connection.execute(_ADD_TO_REQUEST, {"id": request.request_id, "ids": [*earlier, *own]})
             await insert_attempts(connection, attempts, fence=self._database.fence)
             await number_plants(connection, [*final, *failed])
-            await connection.execute(_RECORD_REQUEST, {**values, "plants": len(new), "earlier": len(earlier)})
+            counts = {"plants": len(plants), "own": len(own), "earlier": len(earlier)}
+            await connection.execute(_RECORD_REQUEST, values | counts)
             await record_plants(connection, failed)
 
     async def retry(self, attempts: Sequence[Attempt]) -> None:
@@ -199,14 +202,14 @@ class SqlPlantStore:
             # Counted first: an event that comes in between is in the page, but never counted without being in it.
             standing = (await connection.execute(_STANDING, {"id": request_id})).one()
             rows = (await connection.execute(_EVENTS, {"id": request_id, "after": after})).all()
-        events = [PlantEvent(row.number, _plant(row)) for row in rows if row.number <= standing.last_number]
+        events = [PlantEvent(row.number, plant_of(row)) for row in rows if row.number <= standing.last_number]
         return EventPage(events, standing.complete, standing.planted, standing.failed, standing.last_number)
 
     async def unsent(self) -> list[UnsentPlant]:
         """Pending plants without an open attempt."""
         async with self._database.transaction() as connection:
             rows = (await connection.execute(_UNSENT)).all()
-        return [UnsentPlant(_plant(row), _key(row), row.attempts, row.last_code) for row in rows]
+        return [UnsentPlant(plant_of(row), _key(row), row.attempts, row.last_code) for row in rows]
 
     async def adopt(self, plants: Sequence[Plant], live_until: Mapping[PailKey, int]) -> int:
         """Stores CONFIRMED plants of which no row knew, with pending harvests; how many harvests were added."""
@@ -245,7 +248,8 @@ def _key(row: Row[Any]) -> FarmerKey:
     return FarmerKey(row.farmer_id, row.wallet_address, row.public_key, row.sealed_seed, row.key_version)
 
 
-def _plant(row: Row[Any]) -> Plant:
+def plant_of(row: Row[Any]) -> Plant:
+    """A plant from a row with PLANT_COLUMNS."""
     failed = row.error_reason is not None
     return Plant(
         plant_id=row.id,

@@ -8,12 +8,14 @@ from backend.db.harvests import SqlHarvestStore
 from backend.db.lease import SqlLeaseStore
 from backend.db.money import SqlMoneyStore
 from backend.db.plants import SqlPlantStore
+from backend.db.poolers import SqlPoolerStore
 from backend.db.quarantines import SqlQuarantineStore
 from backend.db.tokens import SqlTokenStore
 from backend.db.works import SqlWorkStore
 from backend.ports.access import TokenStore
 from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.money import MoneyStore
+from backend.ports.poolers import PoolerStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
 
 
@@ -32,6 +34,7 @@ class SqlStores:
         self.lease: LeaseStore = SqlLeaseStore(database)
         self.quarantines: QuarantineStore = SqlQuarantineStore(database)
         self.tokens: TokenStore = SqlTokenStore(database)
+        self.poolers: PoolerStore = SqlPoolerStore(database)
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

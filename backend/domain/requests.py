@@ -36,6 +36,9 @@ UPDATE_PATHS = frozenset({"stake_basis_points", "fixed_stake_stroops", "harvest_
 _STAKES = ("stake_basis_points", "fixed_stake_stroops")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9._/-]{1,63}")
 _MAX_LABELS, _MAX_LABEL_VALUE = 16, 128
+_MAX_FARMERS = 100_000
+_MAX_RATE = 1e18
+_MAX_VERSION = 64
 _SETTABLE = frozenset({FarmerState.ACTIVE, FarmerState.INACTIVE, FarmerState.DEPARTED})
 
 
@@ -47,6 +50,19 @@ def plant_request(*, request_id: str, pooler_id: str, block_index: int, requeste
         block_index=_number("block_index", block_index, 0, U32_MAX),
         requested_farmers=_number("requested_farmers", requested_farmers, 0, U32_MAX),
     )
+
+
+def attendance(
+    *, pooler_id: str, max_farmers: int, hashes_per_second: float, machine_load: float, version: str
+) -> None:
+    """An AttendRequest message."""
+    _pooler_id(pooler_id)
+    _number("max_farmers", max_farmers, 0, _MAX_FARMERS)
+    for field, value in (("hashes_per_second", hashes_per_second), ("machine_load", machine_load)):
+        if not 0 <= value < _MAX_RATE:  # a NaN is not either
+            raise InvalidRequestError(field, f"{value} is not within 0 to {_MAX_RATE:g}")
+    if len(version) > _MAX_VERSION:
+        raise InvalidRequestError("version", f"longer than {_MAX_VERSION} characters")
 
 
 def block_report(*, pooler_id: str, block_index: int, opened_ledger_time: int, ledger_sequence: int) -> None:

@@ -20,6 +20,7 @@ from backend.domain.work import WorkReport
 from backend.ports.chain import PailKey
 from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.money import MoneyStore
+from backend.ports.poolers import PoolerStore
 
 
 class FarmerStore(Protocol):
@@ -101,7 +102,7 @@ class PlantStore(Protocol):
         """
 
     async def plants_of(self, block_index: int, pooler_id: str) -> list[Plant]:
-        """This pooler's plants in a block that are not FAILED, oldest first."""
+        """This pooler's plants in a block that are not FAILED and went to no other pooler since, oldest first."""
 
     async def begin(
         self,
@@ -113,9 +114,10 @@ class PlantStore(Protocol):
     ) -> None:
         """Stores a request, its new plants (PENDING, or FAILED from the start) and their attempts.
 
-        Counts the plants `earlier` (ids of the same pooler's plants in this block) among the request's; those already
-        final are numbered at once. Records plant_requested. Raises StoreConflictError, having stored nothing, if the
-        request, or a plant of one of these farmers in this block, exists.
+        The request's are those of `plants` that are its pooler's (others are planted for poolers that have not asked
+        yet), and `earlier`, ids of its pooler's plants in this block; those already final are numbered at once. Records
+        plant_requested. Raises StoreConflictError, having stored nothing, if the request, or a plant of one of these
+        farmers in this block, exists.
         """
 
     async def retry(self, attempts: Sequence[Attempt]) -> None:
@@ -324,6 +326,7 @@ class Stores(Protocol):
     money: MoneyStore
     lease: LeaseStore
     quarantines: QuarantineStore
+    poolers: PoolerStore
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 import structlog
 
 from backend.domain.plant import PlantEvent, PlantRequest, admit, may_rebuild, refusal
+from backend.domain.presence import EVERY_FARMER, Offer, share_out
 from backend.domain.settlement import PlantFailed
 from backend.errors import RequestReusedError, StoreConflictError
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
+from backend.services.attending import Attending
 from backend.services.plant_plan import PlantPlan, PlantPlanner, Window
 
 _log = structlog.get_logger()
@@ -31,9 +35,15 @@ class PlantSummary:
 
 
 class Planting:
-    """Plants for poolers."""
+    """Plants for poolers.
 
-    def __init__(self, stores: Stores, chain: ChainAccess) -> None:
+    The first request of a block plants for every pooler that attends, so that all farmers are planted at once; a pooler
+    that asks later finds its farmers planted.
+    """
+
+    def __init__(self, stores: Stores, chain: ChainAccess, attending: Attending) -> None:
+        self._attending = attending
+        self._poolers = stores.poolers
         self._plants = stores.plants
         self._attempts = stores.attempts
         self._planner = PlantPlanner(chain)
@@ -159,10 +169,21 @@ class Planting:
     async def _plan(self, request: PlantRequest) -> PlantPlan:
         wanted = request.requested_farmers or None
         earlier = [p.plant_id for p in await self._plants.plants_of(request.block_index, request.pooler_id)][:wanted]
-        room = None if wanted is None else wanted - len(earlier)
+        offers = self._attending.offers(request)
+        held = await self._held(request, earlier, offers)
+        room = _room(offers, held)
         candidates = [] if room == 0 else await self._plants.candidates(request.block_index, room)
         window = Window.of(self._watch.view, request.block_index, self._watch.pace, len(candidates))
-        return await self._planner.plan(request, earlier, candidates, window)
+        plan = await self._planner.plan(request, earlier, candidates, window)
+        owners = share_out(len(plan.plants), offers, held)
+        shared = [replace(plant, pooler_id=owner) for plant, owner in zip(plan.plants, owners, strict=True)]
+        return replace(plan, plants=shared)
+
+    async def _held(self, request: PlantRequest, earlier: Sequence[UUID], offers: Sequence[Offer]) -> Mapping[str, int]:
+        """Farmers of the block that each pooler has already."""
+        if len(offers) == 1:
+            return {request.pooler_id: len(earlier)}
+        return Counter(lease.pooler_id for lease in await self._poolers.leases(request.block_index))
 
     async def _until_due(self, request: PlantRequest) -> None:
         while True:
@@ -173,3 +194,10 @@ class Planting:
 
     def _is_due(self, request: PlantRequest) -> bool:
         return admit(self._watch.view, request.block_index, pace=self._watch.pace)
+
+
+def _room(offers: Sequence[Offer], held: Mapping[str, int]) -> int | None:
+    """How many farmers may be planted in all; None: every one."""
+    if any(offer.farmers >= EVERY_FARMER for offer in offers):
+        return None
+    return sum(max(0, offer.farmers - held.get(offer.pooler_id, 0)) for offer in offers)

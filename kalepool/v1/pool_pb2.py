@@ -25,35 +25,53 @@ _sym_db = _symbol_database.Default()
 from kalepool.v1 import common_pb2 as kalepool_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kalepool/v1/pool.proto\x12\x0bkalepool.v1\x1a\x18kalepool/v1/common.proto\"{\n\x0cPlantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x19\n\x11requested_farmers\x18\x04 \x01(\r\x12\x14\n\x0cresume_after\x18\x05 \x01(\r\"r\n\rPlantResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.kalepool.v1.PlantEventH\x00\x12,\n\x07summary\x18\x02 \x01(\x0b\x32\x19.kalepool.v1.PlantSummaryH\x00\x42\t\n\x07message\"\xb8\x01\n\nPlantEvent\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x13\n\x0b\x62lock_index\x18\x02 \x01(\r\x12\x11\n\tfarmer_id\x18\x03 \x01(\t\x12\x16\n\x0ewallet_address\x18\x04 \x01(\t\x12\'\n\x07planted\x18\x05 \x01(\x0b\x32\x14.kalepool.v1.PlantedH\x00\x12&\n\x06\x66\x61iled\x18\x06 \x01(\x0b\x32\x14.kalepool.v1.FailureH\x00\x42\t\n\x07outcome\"S\n\x07Planted\x12\x15\n\rstake_stroops\x18\x01 \x01(\x03\x12\x17\n\x0fledger_sequence\x18\x02 \x01(\r\x12\x18\n\x10transaction_hash\x18\x03 \x01(\t\"Y\n\x0cPlantSummary\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12\x0f\n\x07planted\x18\x02 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\r\x12\x13\n\x0blast_number\x18\x04 \x01(\r\"\xc3\x01\n\x11ReportWorkRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x11\n\tfarmer_id\x18\x04 \x01(\t\x12-\n\x08\x61\x63\x63\x65pted\x18\x05 \x01(\x0b\x32\x19.kalepool.v1.WorkAcceptedH\x00\x12&\n\x06\x66\x61iled\x18\x06 \x01(\x0b\x32\x14.kalepool.v1.FailureH\x00\x42\t\n\x07outcome\"\x8e\x01\n\x0cWorkAccepted\x12\x11\n\twork_hash\x18\x01 \x01(\t\x12\x12\n\x05nonce\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05zeros\x18\x03 \x01(\r\x12\x0b\n\x03gap\x18\x04 \x01(\r\x12\x18\n\x10transaction_hash\x18\x05 \x01(\t\x12\x17\n\x0fledger_sequence\x18\x06 \x01(\rB\x08\n\x06_nonce\"w\n\x12ReportWorkResponse\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.kalepool.v1.ReportState\x12%\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x14.kalepool.v1.Failure\"q\n\x12ReportBlockRequest\x12\x11\n\tpooler_id\x18\x01 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x02 \x01(\r\x12\x1a\n\x12opened_ledger_time\x18\x03 \x01(\x04\x12\x17\n\x0fledger_sequence\x18\x04 \x01(\r\"\'\n\x13ReportBlockResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x08*\x9e\x01\n\x0bReportState\x12\x1c\n\x18REPORT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13REPORT_STATE_STORED\x10\x01\x12\"\n\x1eREPORT_STATE_STORED_UNVERIFIED\x10\x02\x12\x1a\n\x16REPORT_STATE_DUPLICATE\x10\x03\x12\x18\n\x14REPORT_STATE_REFUSED\x10\x04\x32\xf4\x01\n\x0bPoolService\x12@\n\x05Plant\x12\x19.kalepool.v1.PlantRequest\x1a\x1a.kalepool.v1.PlantResponse0\x01\x12Q\n\nReportWork\x12\x1e.kalepool.v1.ReportWorkRequest\x1a\x1f.kalepool.v1.ReportWorkResponse(\x01\x30\x01\x12P\n\x0bReportBlock\x12\x1f.kalepool.v1.ReportBlockRequest\x1a .kalepool.v1.ReportBlockResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kalepool/v1/pool.proto\x12\x0bkalepool.v1\x1a\x18kalepool/v1/common.proto\"{\n\x0cPlantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x19\n\x11requested_farmers\x18\x04 \x01(\r\x12\x14\n\x0cresume_after\x18\x05 \x01(\r\"r\n\rPlantResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.kalepool.v1.PlantEventH\x00\x12,\n\x07summary\x18\x02 \x01(\x0b\x32\x19.kalepool.v1.PlantSummaryH\x00\x42\t\n\x07message\"\xd2\x01\n\nPlantEvent\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x13\n\x0b\x62lock_index\x18\x02 \x01(\r\x12\x11\n\tfarmer_id\x18\x03 \x01(\t\x12\x16\n\x0ewallet_address\x18\x04 \x01(\t\x12\'\n\x07planted\x18\x05 \x01(\x0b\x32\x14.kalepool.v1.PlantedH\x00\x12&\n\x06\x66\x61iled\x18\x06 \x01(\x0b\x32\x14.kalepool.v1.FailureH\x00\x12\x18\n\x10lease_generation\x18\x07 \x01(\rB\t\n\x07outcome\"S\n\x07Planted\x12\x15\n\rstake_stroops\x18\x01 \x01(\x03\x12\x17\n\x0fledger_sequence\x18\x02 \x01(\r\x12\x18\n\x10transaction_hash\x18\x03 \x01(\t\"Y\n\x0cPlantSummary\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12\x0f\n\x07planted\x18\x02 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\r\x12\x13\n\x0blast_number\x18\x04 \x01(\r\"\xc3\x01\n\x11ReportWorkRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x11\n\tfarmer_id\x18\x04 \x01(\t\x12-\n\x08\x61\x63\x63\x65pted\x18\x05 \x01(\x0b\x32\x19.kalepool.v1.WorkAcceptedH\x00\x12&\n\x06\x66\x61iled\x18\x06 \x01(\x0b\x32\x14.kalepool.v1.FailureH\x00\x42\t\n\x07outcome\"\x8e\x01\n\x0cWorkAccepted\x12\x11\n\twork_hash\x18\x01 \x01(\t\x12\x12\n\x05nonce\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05zeros\x18\x03 \x01(\r\x12\x0b\n\x03gap\x18\x04 \x01(\r\x12\x18\n\x10transaction_hash\x18\x05 \x01(\t\x12\x17\n\x0fledger_sequence\x18\x06 \x01(\rB\x08\n\x06_nonce\"w\n\x12ReportWorkResponse\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.kalepool.v1.ReportState\x12%\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x14.kalepool.v1.Failure\"q\n\x12ReportBlockRequest\x12\x11\n\tpooler_id\x18\x01 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x02 \x01(\r\x12\x1a\n\x12opened_ledger_time\x18\x03 \x01(\x04\x12\x17\n\x0fledger_sequence\x18\x04 \x01(\r\"\'\n\x13ReportBlockResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x08\"\x90\x02\n\rAttendRequest\x12\x11\n\tpooler_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x01(\r\x12\x13\n\x0bmax_farmers\x18\x03 \x01(\r\x12\x19\n\x11hashes_per_second\x18\x04 \x01(\x01\x12\x18\n\x10running_searches\x18\x05 \x01(\r\x12\x14\n\x0cmachine_load\x18\x06 \x01(\x01\x12\x1e\n\x16unacknowledged_reports\x18\x07 \x01(\r\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12\x0f\n\x07version\x18\t \x01(\t\x12\x33\n\x0c\x63\x61pabilities\x18\n \x03(\x0e\x32\x1d.kalepool.v1.PoolerCapability\"\xad\x02\n\x0e\x41ttendResponse\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x17\n\x0fledger_sequence\x18\x02 \x01(\r\x12\'\n\x07welcome\x18\x03 \x01(\x0b\x32\x14.kalepool.v1.WelcomeH\x00\x12\x32\n\rledger_closed\x18\x04 \x01(\x0b\x32\x19.kalepool.v1.LedgerClosedH\x00\x12\x30\n\x0cleases_given\x18\x05 \x01(\x0b\x32\x18.kalepool.v1.LeasesGivenH\x00\x12\x30\n\x0cleases_taken\x18\x06 \x01(\x0b\x32\x18.kalepool.v1.LeasesTakenH\x00\x12\'\n\x07\x64rained\x18\x07 \x01(\x0b\x32\x14.kalepool.v1.DrainedH\x00\x42\x08\n\x06notice\"2\n\x07Welcome\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x16\n\x0esilent_ledgers\x18\x02 \x01(\r\"\x0e\n\x0cLedgerClosed\"6\n\x0bLeasesGiven\x12\'\n\x06plants\x18\x01 \x03(\x0b\x32\x17.kalepool.v1.PlantEvent\"6\n\x0bLeasesTaken\x12\'\n\x06leases\x18\x01 \x03(\x0b\x32\x17.kalepool.v1.TakenLease\"N\n\nTakenLease\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12\x18\n\x10lease_generation\x18\x03 \x01(\r\"\x1f\n\x07\x44rained\x12\x14\n\x0ckept_farmers\x18\x01 \x01(\r*\x9e\x01\n\x0bReportState\x12\x1c\n\x18REPORT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13REPORT_STATE_STORED\x10\x01\x12\"\n\x1eREPORT_STATE_STORED_UNVERIFIED\x10\x02\x12\x1a\n\x16REPORT_STATE_DUPLICATE\x10\x03\x12\x18\n\x14REPORT_STATE_REFUSED\x10\x04*V\n\x10PoolerCapability\x12!\n\x1dPOOLER_CAPABILITY_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPOOLER_CAPABILITY_TAKE_OVER\x10\x01\x32\xbb\x02\n\x0bPoolService\x12@\n\x05Plant\x12\x19.kalepool.v1.PlantRequest\x1a\x1a.kalepool.v1.PlantResponse0\x01\x12Q\n\nReportWork\x12\x1e.kalepool.v1.ReportWorkRequest\x1a\x1f.kalepool.v1.ReportWorkResponse(\x01\x30\x01\x12P\n\x0bReportBlock\x12\x1f.kalepool.v1.ReportBlockRequest\x1a .kalepool.v1.ReportBlockResponse\x12\x45\n\x06\x41ttend\x12\x1a.kalepool.v1.AttendRequest\x1a\x1b.kalepool.v1.AttendResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.v1.pool_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPORTSTATE']._serialized_start=1290
-  _globals['_REPORTSTATE']._serialized_end=1448
+  _globals['_REPORTSTATE']._serialized_start=2188
+  _globals['_REPORTSTATE']._serialized_end=2346
+  _globals['_POOLERCAPABILITY']._serialized_start=2348
+  _globals['_POOLERCAPABILITY']._serialized_end=2434
   _globals['_PLANTREQUEST']._serialized_start=65
   _globals['_PLANTREQUEST']._serialized_end=188
   _globals['_PLANTRESPONSE']._serialized_start=190
   _globals['_PLANTRESPONSE']._serialized_end=304
   _globals['_PLANTEVENT']._serialized_start=307
-  _globals['_PLANTEVENT']._serialized_end=491
-  _globals['_PLANTED']._serialized_start=493
-  _globals['_PLANTED']._serialized_end=576
-  _globals['_PLANTSUMMARY']._serialized_start=578
-  _globals['_PLANTSUMMARY']._serialized_end=667
-  _globals['_REPORTWORKREQUEST']._serialized_start=670
-  _globals['_REPORTWORKREQUEST']._serialized_end=865
-  _globals['_WORKACCEPTED']._serialized_start=868
-  _globals['_WORKACCEPTED']._serialized_end=1010
-  _globals['_REPORTWORKRESPONSE']._serialized_start=1012
-  _globals['_REPORTWORKRESPONSE']._serialized_end=1131
-  _globals['_REPORTBLOCKREQUEST']._serialized_start=1133
-  _globals['_REPORTBLOCKREQUEST']._serialized_end=1246
-  _globals['_REPORTBLOCKRESPONSE']._serialized_start=1248
-  _globals['_REPORTBLOCKRESPONSE']._serialized_end=1287
-  _globals['_POOLSERVICE']._serialized_start=1451
-  _globals['_POOLSERVICE']._serialized_end=1695
+  _globals['_PLANTEVENT']._serialized_end=517
+  _globals['_PLANTED']._serialized_start=519
+  _globals['_PLANTED']._serialized_end=602
+  _globals['_PLANTSUMMARY']._serialized_start=604
+  _globals['_PLANTSUMMARY']._serialized_end=693
+  _globals['_REPORTWORKREQUEST']._serialized_start=696
+  _globals['_REPORTWORKREQUEST']._serialized_end=891
+  _globals['_WORKACCEPTED']._serialized_start=894
+  _globals['_WORKACCEPTED']._serialized_end=1036
+  _globals['_REPORTWORKRESPONSE']._serialized_start=1038
+  _globals['_REPORTWORKRESPONSE']._serialized_end=1157
+  _globals['_REPORTBLOCKREQUEST']._serialized_start=1159
+  _globals['_REPORTBLOCKREQUEST']._serialized_end=1272
+  _globals['_REPORTBLOCKRESPONSE']._serialized_start=1274
+  _globals['_REPORTBLOCKRESPONSE']._serialized_end=1313
+  _globals['_ATTENDREQUEST']._serialized_start=1316
+  _globals['_ATTENDREQUEST']._serialized_end=1588
+  _globals['_ATTENDRESPONSE']._serialized_start=1591
+  _globals['_ATTENDRESPONSE']._serialized_end=1892
+  _globals['_WELCOME']._serialized_start=1894
+  _globals['_WELCOME']._serialized_end=1944
+  _globals['_LEDGERCLOSED']._serialized_start=1946
+  _globals['_LEDGERCLOSED']._serialized_end=1960
+  _globals['_LEASESGIVEN']._serialized_start=1962
+  _globals['_LEASESGIVEN']._serialized_end=2016
+  _globals['_LEASESTAKEN']._serialized_start=2018
+  _globals['_LEASESTAKEN']._serialized_end=2072
+  _globals['_TAKENLEASE']._serialized_start=2074
+  _globals['_TAKENLEASE']._serialized_end=2152
+  _globals['_DRAINED']._serialized_start=2154
+  _globals['_DRAINED']._serialized_end=2185
+  _globals['_POOLSERVICE']._serialized_start=2437
+  _globals['_POOLSERVICE']._serialized_end=2752
 # @@protoc_insertion_point(module_scope)

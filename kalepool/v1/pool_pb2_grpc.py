@@ -50,6 +50,11 @@ class PoolServiceStub:
                 request_serializer=kalepool_dot_v1_dot_pool__pb2.ReportBlockRequest.SerializeToString,
                 response_deserializer=kalepool_dot_v1_dot_pool__pb2.ReportBlockResponse.FromString,
                 _registered_method=True)
+        self.Attend = channel.stream_stream(
+                '/kalepool.v1.PoolService/Attend',
+                request_serializer=kalepool_dot_v1_dot_pool__pb2.AttendRequest.SerializeToString,
+                response_deserializer=kalepool_dot_v1_dot_pool__pb2.AttendResponse.FromString,
+                _registered_method=True)
 
 
 class PoolServiceServicer:
@@ -93,6 +98,22 @@ class PoolServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Attend(self, request_iterator, context):
+        """A pooler's presence for as long as the stream is open; farmers are shared among the poolers that attend.
+
+        The pooler sends its state first and the backend answers with a welcome; then the backend says at every closed
+        ledger that it closed, and the pooler answers every notice with its state. A pooler that answers nothing while
+        three ledgers close is absent: its unfinished farmers of the open block are given to the others, each of which
+        searches in a nonce range of its own, and its stream is ended. It may attend again at once. A second stream of the
+        same pooler ends the first. Poolers that never attend keep their farmers; the backstop guards them alone.
+        Errors: INVALID_ARGUMENT (malformed first message, or a later one of another pooler), UNAVAILABLE (reason
+        POOLER_SILENT: the lease is lost, attend again), ABORTED (reason ATTENDANCE_SUPERSEDED: another stream of this
+        pooler came later).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PoolServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +131,11 @@ def add_PoolServiceServicer_to_server(servicer, server):
                     servicer.ReportBlock,
                     request_deserializer=kalepool_dot_v1_dot_pool__pb2.ReportBlockRequest.FromString,
                     response_serializer=kalepool_dot_v1_dot_pool__pb2.ReportBlockResponse.SerializeToString,
+            ),
+            'Attend': grpc.stream_stream_rpc_method_handler(
+                    servicer.Attend,
+                    request_deserializer=kalepool_dot_v1_dot_pool__pb2.AttendRequest.FromString,
+                    response_serializer=kalepool_dot_v1_dot_pool__pb2.AttendResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -194,6 +220,33 @@ class PoolService:
             '/kalepool.v1.PoolService/ReportBlock',
             kalepool_dot_v1_dot_pool__pb2.ReportBlockRequest.SerializeToString,
             kalepool_dot_v1_dot_pool__pb2.ReportBlockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attend(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/kalepool.v1.PoolService/Attend',
+            kalepool_dot_v1_dot_pool__pb2.AttendRequest.SerializeToString,
+            kalepool_dot_v1_dot_pool__pb2.AttendResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -265,6 +265,7 @@ class BackendStatus(_message.Message):
     OPEN_PAILS_FIELD_NUMBER: _builtins.int
     OPEN_ATTEMPTS_FIELD_NUMBER: _builtins.int
     MASTER_BALANCE_STROOPS_FIELD_NUMBER: _builtins.int
+    POOLERS_FIELD_NUMBER: _builtins.int
     active_farmers: _builtins.int
     """Farmers in state ACTIVE."""
     planted: _builtins.int
@@ -277,6 +278,10 @@ class BackendStatus(_message.Message):
     """Transactions sent whose end is not known yet."""
     master_balance_stroops: _builtins.int
     """XLM on the master account, in stroops."""
+    @_builtins.property
+    def poolers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttendingPooler]:
+        """The poolers that attend."""
+
     def __init__(
         self,
         *,
@@ -286,14 +291,65 @@ class BackendStatus(_message.Message):
         open_pails: _builtins.int = ...,
         open_attempts: _builtins.int = ...,
         master_balance_stroops: _builtins.int = ...,
+        poolers: _abc.Iterable[Global___AttendingPooler] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_farmers", b"active_farmers", "master_balance_stroops", b"master_balance_stroops", "open_attempts", b"open_attempts", "open_pails", b"open_pails", "planted", b"planted", "unworked", b"unworked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_farmers", b"active_farmers", "master_balance_stroops", b"master_balance_stroops", "open_attempts", b"open_attempts", "open_pails", b"open_pails", "planted", b"planted", "poolers", b"poolers", "unworked", b"unworked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BackendStatus: _TypeAlias = BackendStatus  # noqa: Y015
+
+@_typing.final
+class AttendingPooler(_message.Message):
+    """A pooler as the backend sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    SILENT_LEDGERS_FIELD_NUMBER: _builtins.int
+    MAX_FARMERS_FIELD_NUMBER: _builtins.int
+    HASHES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    RUNNING_SEARCHES_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    TAKES_OVER_FIELD_NUMBER: _builtins.int
+    pooler_id: _builtins.str
+    """The pooler's stable name."""
+    version: _builtins.str
+    """The program's version, as it says."""
+    silent_ledgers: _builtins.int
+    """Ledgers closed since its last answer; from 3 on it is absent."""
+    max_farmers: _builtins.int
+    """How many farmers it can search for in a block."""
+    hashes_per_second: _builtins.float
+    """Hashes a second of all its cores, as it measured."""
+    running_searches: _builtins.int
+    """Searches that it runs."""
+    draining: _builtins.bool
+    """Whether it is about to stop."""
+    takes_over: _builtins.bool
+    """Whether it takes farmers over in the middle of a block."""
+    def __init__(
+        self,
+        *,
+        pooler_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+        silent_ledgers: _builtins.int = ...,
+        max_farmers: _builtins.int = ...,
+        hashes_per_second: _builtins.float = ...,
+        running_searches: _builtins.int = ...,
+        draining: _builtins.bool = ...,
+        takes_over: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "hashes_per_second", b"hashes_per_second", "max_farmers", b"max_farmers", "pooler_id", b"pooler_id", "running_searches", b"running_searches", "silent_ledgers", b"silent_ledgers", "takes_over", b"takes_over", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttendingPooler: _TypeAlias = AttendingPooler  # noqa: Y015
 
 @_typing.final
 class PoolerStatus(_message.Message):

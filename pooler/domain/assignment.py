@@ -27,6 +27,7 @@ class Assignment:
         address: The farmer's address (G…).
         planted_ledger: The ledger of the plant; the gap counts from it.
         stake_stroops: The stake, in stroops.
+        generation: That of the lease: 1 for the pooler it was planted for, one more each time it goes to another.
     """
 
     block_index: int
@@ -34,6 +35,7 @@ class Assignment:
     address: str
     planted_ledger: int
     stake_stroops: int
+    generation: int = 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,6 +96,7 @@ class FarmerWork:
         failure: The last thing that went wrong.
         stages: The stages in which work was submitted.
         repeats: Transactions beyond the first of each stage.
+        released: Whether another pooler has the farmer now: nothing more is submitted.
     """
 
     assignment: Assignment
@@ -103,6 +106,7 @@ class FarmerWork:
     failure: Failure | None = None
     stages: set[Stage] = field(default_factory=set)
     repeats: int = 0
+    released: bool = False
 
     @property
     def best(self) -> Find | None:
@@ -132,7 +136,7 @@ class FarmerWork:
         The insuring work leaves the best find for the final one, since the contract takes a repeat only with more
         zeros.
         """
-        if self.failure is not None and self.failure.final:
+        if self.released or (self.failure is not None and self.failure.final):
             return None
         if stage in self.stages and self.repeats >= max_repeats:
             return None
@@ -167,7 +171,12 @@ class FarmerWork:
         self.accepted = Accepted(pail.zeros, pail.gap, ours)
 
     def settled(self, stage: Stage) -> Accepted | Failure | None:
-        """How this ended, once it has, given that no transaction of it is open and the Pail was read; else None."""
+        """How this ended, once it has, given that no transaction of it is open and the Pail was read; else None.
+
+        A released farmer has ended where work of ours was accepted, and else is not ours to tell of.
+        """
+        if self.released:
+            return self.accepted if self.accepted is not None and self.accepted.find is not None else None
         if self.failure is not None and self.failure.final and self.accepted is None:
             return self.failure
         if stage < Stage.FINAL:

@@ -41,9 +41,24 @@ class Round:
         """Whether the farmer's pail is to be read: something was submitted for it, or is about to be."""
         return bool(self.works[address].stages) or self.stage(address, closed) > Stage.SEARCHING
 
-    def assign(self, assignment: Assignment) -> FarmerWork:
-        """The work for an assignment; a repeat returns the same."""
-        return self.works.setdefault(assignment.address, FarmerWork(assignment))
+    def assign(self, assignment: Assignment) -> bool:
+        """Takes an assignment; False if it is known. One of a later lease renews what was released."""
+        work = self.works.get(assignment.address)
+        if work is None:
+            self.works[assignment.address] = FarmerWork(assignment)
+            return True
+        if assignment.generation <= work.assignment.generation:
+            return False
+        work.assignment, work.released = assignment, False
+        return True
+
+    def release(self, farmer_id: str, generation: int) -> str | None:
+        """Lets a farmer go that a later lease gave to another; its address, or None if there is nothing to let go."""
+        for address, work in self.works.items():
+            if work.assignment.farmer_id == farmer_id and work.assignment.generation < generation:
+                work.released = True
+                return address
+        return None
 
 
 class Rounds:

@@ -9,11 +9,14 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kalepool.v1 import pool_pb2, pool_pb2_grpc
+from pooler.domain.presence import Notice, State
 from pooler.domain.report import Acknowledgement, Report
 from pooler.errors import BackendError, BackendRefusedError, BackendSilentError
 from pooler.link.faults import translated
-from pooler.link.messages import acknowledgement, plant_message, report_request
+from pooler.link.messages import acknowledgement, notice, plant_message, report_request, state_request
 from pooler.ports import PlantMessage, PlantsDone
+
+_ATTENDANCE_SILENCE = 60.0
 
 
 class _Reads(Protocol):
@@ -96,6 +99,23 @@ class GrpcBackend:
         for report in reports:
             yield report_request(report, self._pooler_id)
 
+    async def attend(self, states: AsyncIterator[State]) -> AsyncIterator[Notice]:
+        """Tells of this pooler's states, and yields what the backend says, until the stream ends.
+
+        Raises:
+            BackendSilentError: Nothing came for long: ledgers close every few seconds.
+            BackendUnavailableError: The stream was cut, or this pooler was silent for too long.
+            BackendRefusedError: The backend refused it, or knows no attendance.
+        """
+        with self._watched():
+            call = self._pool.Attend(state_request(state, self._pooler_id) async for state in states)
+            try:
+                while (response := await self._read(call, _ATTENDANCE_SILENCE)) is not grpc.aio.EOF:
+                    self._heard(None)
+                    yield notice(response)
+            finally:
+                call.cancel()
+
     async def report_block(self, block_index: int, *, opened_at: int, ledger: int) -> bool:
         """Tells of a detected block; False if it was told before.
 
@@ -122,11 +142,12 @@ class GrpcBackend:
             serving = answer.status == health_pb2.HealthCheckResponse.SERVING
             self._heard(None if serving else "it says that it does not serve now")
 
-    async def _read(self, call: _Reads) -> Any:
+    async def _read(self, call: _Reads, least: float = 0) -> Any:
+        seconds = max(self._timeout, least)
         try:
-            return await asyncio.wait_for(call.read(), self._timeout)
+            return await asyncio.wait_for(call.read(), seconds)
         except TimeoutError as error:
-            raise BackendSilentError(f"no message for {self._timeout:g} s") from error
+            raise BackendSilentError(f"no message for {seconds:g} s") from error
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

@@ -4,8 +4,10 @@ import structlog
 
 from kale_chain.errors import InvalidAddressError
 from kale_chain.hashing import farmer_bytes
+from kale_common.version import VERSION
 from kalepool.v1 import common_pb2, pool_pb2
 from pooler.domain.assignment import Accepted, Assignment, Failure, Reason
+from pooler.domain.presence import Notice, State, TakenLease
 from pooler.domain.report import Acknowledgement, Report
 from pooler.ports import PlantedEvent, PlantFailedEvent, PlantMessage, PlantsDone
 
@@ -24,10 +26,12 @@ def plant_message(response: pool_pb2.PlantResponse) -> PlantMessage:
     """One message of a plant stream."""
     if response.WhichOneof("message") == "summary":
         return PlantsDone(response.summary.planted, response.summary.failed)
-    event = response.event
+    return _plant_event(response.event)
+
+
+def _plant_event(event: pool_pb2.PlantEvent) -> PlantedEvent | PlantFailedEvent:
     if event.WhichOneof("outcome") == "failed":
-        reason = common_pb2.FailureReason.Name(event.failed.reason).removeprefix("FAILURE_REASON_")
-        return PlantFailedEvent(event.number, event.farmer_id, reason, event.failed.message)
+        return PlantFailedEvent(event.number, event.farmer_id, _reason(event.failed), event.failed.message)
     try:
         farmer_bytes(event.wallet_address)
     except InvalidAddressError as error:
@@ -38,8 +42,47 @@ def plant_message(response: pool_pb2.PlantResponse) -> PlantMessage:
         address=event.wallet_address,
         planted_ledger=event.planted.ledger_sequence,
         stake_stroops=event.planted.stake_stroops,
+        generation=event.lease_generation or 1,
     )
     return PlantedEvent(event.number, assignment)
+
+
+def _reason(failed: common_pb2.Failure) -> str:
+    """The reason's name; a reason of a newer backend is told by its number."""
+    if failed.reason not in common_pb2.FailureReason.values():
+        return f"REASON_{failed.reason}"
+    return common_pb2.FailureReason.Name(failed.reason).removeprefix("FAILURE_REASON_")
+
+
+def state_request(state: State, pooler_id: str) -> pool_pb2.AttendRequest:
+    """A pooler's state as it is sent."""
+    return pool_pb2.AttendRequest(
+        pooler_id=pooler_id,
+        acknowledged=state.acknowledged,
+        max_farmers=state.max_farmers,
+        hashes_per_second=state.hashes_per_second,
+        running_searches=state.running_searches,
+        machine_load=state.machine_load,
+        unacknowledged_reports=state.unacknowledged_reports,
+        draining=state.draining,
+        version=VERSION,
+        capabilities=[pool_pb2.POOLER_CAPABILITY_TAKE_OVER],
+    )
+
+
+def notice(response: pool_pb2.AttendResponse) -> Notice:
+    """A notice; what this version does not know is only counted."""
+    events = [_plant_event(plant) for plant in response.leases_given.plants]
+    return Notice(
+        number=response.number,
+        given=tuple(event.assignment for event in events if isinstance(event, PlantedEvent)),
+        taken=tuple(
+            TakenLease(lease.block_index, lease.farmer_id, lease.lease_generation)
+            for lease in response.leases_taken.leases
+        ),
+        welcome=response.welcome.version if response.HasField("welcome") else None,
+        drained=response.drained.kept_farmers if response.HasField("drained") else None,
+    )
 
 
 def report_request(report: Report, pooler_id: str) -> pool_pb2.ReportWorkRequest:

@@ -8,11 +8,14 @@ from typing import Self
 
 from kale_chain.hashing import farmer_bytes
 from kale_hash_rs import Engine, EngineClosedError, Event, Job, KernelUnavailableError, usable_threads
+from kale_hash_rs._native import measure_rate
 from pooler.domain.assignment import Assignment, Find
 from pooler.errors import SearchError
 from pooler.ports import Found
 
 _RATE_SECONDS = 10.0
+_MEASURED_SECONDS = 0.05
+_BUSY_SECONDS = 5.0
 
 
 class NativeSearch:
@@ -53,6 +56,8 @@ class NativeEngine:
         except KernelUnavailableError as error:
             raise SearchError(f"HASH_KERNEL: {error}") from error
         self._samples: deque[tuple[float, int]] = deque()
+        self._capacity = measure_rate(self._engine.kernel, _MEASURED_SECONDS) * self._engine.threads
+        self._busy_since: tuple[float, int] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +82,14 @@ class NativeEngine:
         return self._engine.kernel
 
     def search(
-        self, assignment: Assignment, entropy: bytes, *, min_zeros: int, max_zeros: int, nonce_start: int
+        self,
+        assignment: Assignment,
+        entropy: bytes,
+        *,
+        min_zeros: int,
+        max_zeros: int,
+        nonce_start: int,
+        nonce_count: int,
     ) -> NativeSearch:
         """Starts a search."""
         job = self._engine.submit(
@@ -87,6 +99,7 @@ class NativeEngine:
             min_zeros=min_zeros,
             max_zeros=max_zeros,
             nonce_start=nonce_start,
+            nonce_count=nonce_count,
             tag=f"{assignment.block_index}:{assignment.address}",
         )
         return NativeSearch(job)
@@ -108,6 +121,19 @@ class NativeEngine:
             self._samples.popleft()
         (then, before), (_, hashes) = self._samples[0], self._samples[-1]
         return (hashes - before) / (now - then) if now > then else 0.0
+
+    def capacity(self) -> float:
+        """Hashes a second of all cores together: as measured while they searched, before that from one core's burst."""
+        now, stats = time.monotonic(), self._engine.stats()
+        if not stats.jobs:
+            self._busy_since = None
+        elif self._busy_since is None:
+            self._busy_since = now, stats.hashes
+        elif now - self._busy_since[0] >= _BUSY_SECONDS:
+            since, before = self._busy_since
+            self._capacity = (stats.hashes - before) / (now - since)
+            self._busy_since = now, stats.hashes
+        return self._capacity
 
 
 def _found(event: Event) -> Found:

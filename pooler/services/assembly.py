@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kale_chain.errors import RpcError
+from pooler.domain.presence import State
 from pooler.domain.round import Rounds
 from pooler.errors import BackendError
 from pooler.ports import Backend, FarmView, HashEngine, Journal, LedgerFeed, WorkChannels
 from pooler.services.assigning import Assigning
+from pooler.services.attending import Attending
 from pooler.services.farming import Farming
 from pooler.services.overview import Overview
 from pooler.services.planning import Planning
@@ -62,9 +63,7 @@ class Assembly:
         rounds = Rounds()
         self._watching = Watching(ports.farm)
         planning = Planning(ports.channels, rounds)
-        self._searching = Searching(
-            ports.engine, ports.journal, rounds, run=secrets.token_bytes(16), limit=options.max_searches
-        )
+        self._searching = Searching(ports.engine, ports.journal, rounds, limit=options.max_searches)
         self._submitting = Submitting(
             ports.channels,
             ports.farm,
@@ -100,6 +99,13 @@ class Assembly:
             interval=options.monitor_interval,
             turned=self.overview.ring,
         )
+        self._attending = Attending(
+            ports.backend,
+            ports.journal,
+            state=self._state,
+            take=self._farming.take,
+            release=self._farming.release,
+        )
 
     async def farm(self) -> None:
         """Farms until cancelled.
@@ -117,14 +123,31 @@ class Assembly:
                 self._ports.journal,
                 farmers=self._options.farmers,
                 take=self._farming.take,
+                ready=self._attending.settled,
                 tasks=tasks,
             )
             self.overview.assigning = assigning
             tasks.create_task(self._searching.run(), name="finds")
             tasks.create_task(self._reporting.run(), name="reports")
+            tasks.create_task(self._attending.run(), name="attendance")
             tasks.create_task(self._watch_backend(), name="backend's health")
             tasks.create_task(self._watch_balance(), name="fee account")
             tasks.create_task(self._farming.run(assigning, after), name="farming")
+
+    async def drain(self) -> None:
+        """Has the backend give this pooler's farmers to others; returns once that is done."""
+        await self._attending.drain()
+
+    def _state(self) -> State:
+        return State(
+            acknowledged=0,
+            max_farmers=self._options.farmers,
+            hashes_per_second=self._ports.engine.capacity(),
+            running_searches=self._searching.running,
+            machine_load=self._ports.load(),
+            unacknowledged_reports=self._reporting.unacknowledged,
+            draining=False,
+        )
 
     async def _watch_backend(self) -> None:
         while True:

@@ -1,7 +1,7 @@
 """Having farmers planted and taking them on, one stream of plants per block."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import stamina
 import structlog
@@ -24,6 +24,7 @@ class Assigning:
         journal: Keeps what was asked and assigned.
         farmers: How many farmers to ask for in a block.
         take: Called with each new assignment, as its event arrives.
+        ready: Awaited before anything is asked.
         tasks: Where the streams run.
     """
 
@@ -34,12 +35,14 @@ class Assigning:
         *,
         farmers: int,
         take: Callable[[Assignment], None],
+        ready: Callable[[], Awaitable[None]],
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._backend = backend
         self._journal = journal
         self._farmers = farmers
         self._take = take
+        self._ready = ready
         self._tasks = tasks
         self._streams: dict[int, asyncio.Task[None]] = {}
         self._last_number: dict[int, int] = {}
@@ -66,6 +69,7 @@ class Assigning:
         self._last_number = {index: last for index, last in self._last_number.items() if index >= block_index}
 
     async def _ask(self, block_index: int) -> None:
+        await self._ready()
         await self._journal.requested(block_index)
         try:
             await self._until_done(block_index)

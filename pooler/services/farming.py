@@ -9,6 +9,7 @@ from kale_chain.errors import RpcError
 from kale_chain.model import Ledger
 from pooler.domain.assignment import Accepted, Assignment, Failure
 from pooler.domain.attempt import LEDGERS_TO_APPLY
+from pooler.domain.presence import TakenLease
 from pooler.domain.report import Report
 from pooler.domain.round import Round, Rounds
 from pooler.domain.schedule import Stage, plant_target
@@ -78,11 +79,21 @@ class Farming:
             ledger_sequence=assignment.planted_ledger,
         )
         one = self._rounds.of(assignment.block_index)
-        one.assign(assignment)
+        if one.assign(assignment):
+            self._searching.renew(one.index, assignment.address)
         if one.plan is None:
             self._queue.put_nowait(None)
         else:
             self._searching.start(one)
+
+    def release(self, lease: TakenLease) -> None:
+        """A farmer is another pooler's now: ends its search; work of ours that was accepted is still reported."""
+        one = self._rounds.get(lease.block_index)
+        address = None if one is None else one.release(lease.farmer_id, lease.generation)
+        if address is not None:
+            log.info("farmer taken over by another pooler", block_index=lease.block_index, farmer_id=lease.farmer_id)
+            self._searching.stop(lease.block_index, address)
+            self._queue.put_nowait(None)
 
     async def restore(self, last: Ledger, sight: Sight) -> int:
         """Takes up what an earlier run left; the ledger after which to follow.
@@ -94,6 +105,7 @@ class Farming:
         self._watching.ledger = last
         self._planning.closed(last)
         kept = await self._journal.restore(sight.farm.index)
+        self._searching.run_number = kept.run_number
         self._interrupted = set(kept.requested)
         _refill(self._rounds, kept)
         self._submitting.resume(kept.attempts)
@@ -184,6 +196,8 @@ class Farming:
             if outcome is not None:
                 self._log(work.assignment, outcome)
                 reports.append(Report.of(self._pooler_id, work.assignment, outcome))
+            elif work.released:
+                del one.works[address]
         if reports:
             await self._reporting.report(reports)
         for report in reports:

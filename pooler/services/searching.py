@@ -4,7 +4,7 @@ import structlog
 
 from kale_chain.planning.zeros import MAX_ZEROS
 from pooler.domain.assignment import FarmerWork
-from pooler.domain.nonce_range import nonce_start
+from pooler.domain.nonce_range import RANGE_LENGTH, nonce_start
 from pooler.domain.round import Round, Rounds
 from pooler.ports import Found, HashEngine, Journal, Search
 
@@ -20,15 +20,17 @@ class Searching:
         engine: The cores.
         journal: Keeps finds.
         rounds: The blocks and their farmers; finds go into them.
-        run: Bytes that differ for every start of the pooler.
         limit: How many searches may run at a time (MAX_WORK_PROCESSES).
+
+    Attributes:
+        run_number: Counts the starts of this pooler, so that none searches where an earlier one has.
     """
 
-    def __init__(self, engine: HashEngine, journal: Journal, rounds: Rounds, *, run: bytes, limit: int) -> None:
+    def __init__(self, engine: HashEngine, journal: Journal, rounds: Rounds, *, limit: int) -> None:
         self._engine = engine
         self._journal = journal
         self._rounds = rounds
-        self._run = run
+        self.run_number = 0
         self._limit = limit
         self._searches: dict[Key, Search] = {}
         self._ended: dict[Key, Search] = {}
@@ -51,7 +53,7 @@ class Searching:
             return
         for address, work in one.works.items():
             key = (one.index, address)
-            if key in self._searches or key in self._ended or key in self._waiting:
+            if work.released or key in self._searches or key in self._ended or key in self._waiting:
                 continue
             if len(self._searches) < self._limit:
                 self._begin(key, one, work)
@@ -69,7 +71,8 @@ class Searching:
             one.plan.entropy,
             min_zeros=reached + 1,
             max_zeros=min(one.plan.target_zeros, MAX_ZEROS),
-            nonce_start=nonce_start(self._run, *key),
+            nonce_start=nonce_start(work.assignment.generation, self.run_number),
+            nonce_count=RANGE_LENGTH,
         )
         log.debug("search started", block_index=one.index, farmer_id=_id(work), target_zeros=one.plan.target_zeros)
 
@@ -82,6 +85,10 @@ class Searching:
             search.cancel()
             self._ended[key] = search
         self._refill()
+
+    def renew(self, block_index: int, address: str) -> None:
+        """Lets a farmer who came back be searched for again."""
+        self._ended.pop((block_index, address), None)
 
     def forget(self, block_index: int) -> None:
         """Drops what is kept of a finished block."""

@@ -6,6 +6,7 @@ journal's own, so that the event loop never waits for a disk.
 
 import asyncio
 import fcntl
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from typing import Any, Self, TextIO, TypeVar
 
 from pooler.domain.assignment import Assignment, Find
 from pooler.domain.attempt import Attempt
+from pooler.domain.nonce_range import RUNS
+from pooler.domain.presence import TakenLease
 from pooler.domain.report import Report
 from pooler.domain.schedule import Stage
 from pooler.errors import StateError
@@ -31,7 +34,11 @@ CREATE TABLE IF NOT EXISTS owner (farm TEXT NOT NULL, pooler_id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS requests (block_index INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS assignments (
     block_index INTEGER NOT NULL, address TEXT NOT NULL, farmer_id TEXT NOT NULL, planted_ledger INTEGER NOT NULL,
-    stake_stroops INTEGER NOT NULL, PRIMARY KEY (block_index, address));
+    stake_stroops INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (block_index, address));
+CREATE TABLE IF NOT EXISTS taken (
+    block_index INTEGER NOT NULL, farmer_id TEXT NOT NULL, generation INTEGER NOT NULL,
+    PRIMARY KEY (block_index, farmer_id));
+CREATE TABLE IF NOT EXISTS runs (number INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS finds (
     block_index INTEGER NOT NULL, address TEXT NOT NULL, zeros INTEGER NOT NULL, nonce TEXT NOT NULL,
     digest BLOB NOT NULL, PRIMARY KEY (block_index, address, zeros));
@@ -45,10 +52,13 @@ CREATE TABLE IF NOT EXISTS reports (
 CREATE INDEX IF NOT EXISTS reports_to_deliver ON reports (number) WHERE acknowledged = 0;
 CREATE INDEX IF NOT EXISTS reports_by_pail ON reports (block_index, address);
 """
-_OLD = ("requests", "assignments", "finds", "attempts")
+_OLD = ("requests", "assignments", "taken", "finds", "attempts")
 _UNREPORTED = """
-SELECT a.block_index, a.farmer_id, a.address, a.planted_ledger, a.stake_stroops FROM assignments AS a
+SELECT a.block_index, a.farmer_id, a.address, a.planted_ledger, a.stake_stroops, a.generation FROM assignments AS a
 WHERE NOT EXISTS (SELECT 1 FROM reports AS r WHERE r.block_index = a.block_index AND r.address = a.address)
+AND NOT EXISTS (
+    SELECT 1 FROM taken AS t
+    WHERE t.block_index = a.block_index AND t.farmer_id = a.farmer_id AND t.generation > a.generation)
 ORDER BY a.block_index, a.address
 """
 
@@ -99,6 +109,9 @@ class SqliteJournal:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.executescript(_SCHEMA)
+        columns = {row[1] for row in self._database.execute("PRAGMA table_info(assignments)")}
+        if "generation" not in columns:  # written by a version that knew no leases
+            self._database.execute("ALTER TABLE assignments ADD COLUMN generation INTEGER NOT NULL DEFAULT 1")
         owner = self._database.execute("SELECT farm, pooler_id FROM owner").fetchone()
         if owner is None:
             self._database.execute("INSERT INTO owner VALUES (?, ?)", (farm, pooler_id))
@@ -131,7 +144,7 @@ class SqliteJournal:
                 "DELETE FROM reports WHERE block_index > ? OR (acknowledged AND block_index < ?)",
                 (index + 1, index - KEEP_BLOCKS),
             )
-            return _kept(database)
+            return _kept(database, _next_run(database))
 
         return await self._run(work)
 
@@ -147,18 +160,36 @@ class SqliteJournal:
         await self._run(work)
 
     async def assigned(self, assignment: Assignment) -> bool:
-        """A farmer was planted; False if a report on it is already written."""
+        """A farmer is this pooler's; False if a report on it is already written, or another pooler has it by now."""
 
         def work(database: sqlite3.Connection) -> bool:
             pail = (assignment.block_index, assignment.address)
             reported = database.execute("SELECT 1 FROM reports WHERE block_index = ? AND address = ?", pail).fetchone()
             database.execute(
-                "INSERT OR IGNORE INTO assignments VALUES (?, ?, ?, ?, ?)",
-                (*pail, assignment.farmer_id, assignment.planted_ledger, assignment.stake_stroops),
+                "INSERT INTO assignments (block_index, address, farmer_id, planted_ledger, stake_stroops, generation) "
+                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (block_index, address) "
+                "DO UPDATE SET generation = max(generation, excluded.generation)",
+                (
+                    *(*pail, assignment.farmer_id, assignment.planted_ledger),
+                    *(assignment.stake_stroops, assignment.generation),
+                ),
             )
-            return reported is None
+            lost = database.execute(
+                "SELECT 1 FROM taken WHERE block_index = ? AND farmer_id = ? AND generation > ?",
+                (assignment.block_index, assignment.farmer_id, assignment.generation),
+            ).fetchone()
+            return reported is None and lost is None
 
         return await self._run(work)
+
+    async def taken(self, leases: Sequence[TakenLease]) -> None:
+        """Farmers are other poolers' now, by leases of these generations."""
+        rows = [(one.block_index, one.farmer_id, one.generation) for one in leases]
+        await self._many(
+            "INSERT INTO taken VALUES (?, ?, ?) ON CONFLICT (block_index, farmer_id) "
+            "DO UPDATE SET generation = max(generation, excluded.generation)",
+            rows,
+        )
 
     async def found(self, finds: Sequence[tuple[int, str, Find]]) -> None:
         """Better finds by block and farmer."""
@@ -233,7 +264,19 @@ def _locked(directory: Path) -> TextIO:
     return lock
 
 
-def _kept(database: sqlite3.Connection) -> Kept:
+def _next_run(database: sqlite3.Connection) -> int:
+    """Counts this run; a new journal begins anywhere, since an old one may have been lost."""
+    row = database.execute("SELECT number FROM runs").fetchone()
+    if row is None:
+        first = secrets.randbelow(RUNS)
+        database.execute("INSERT INTO runs VALUES (?)", (first,))
+        return first
+    number = (int(row[0]) + 1) % RUNS
+    database.execute("UPDATE runs SET number = ?", (number,))
+    return number
+
+
+def _kept(database: sqlite3.Connection, run_number: int) -> Kept:
     attempts = database.execute("SELECT * FROM attempts").fetchall()
     return Kept(
         requested=[index for (index,) in database.execute("SELECT block_index FROM requests")],
@@ -244,6 +287,7 @@ def _kept(database: sqlite3.Connection) -> Kept:
         ],
         submitted=[(row[1], row[2], _find(row), Stage(row[6])) for row in attempts],
         attempts=[_attempt(row) for row in attempts if row[10]],
+        run_number=run_number,
     )
 
 

@@ -48,7 +48,9 @@ class MemoryPlantStore:
             return [
                 plant
                 for _, plant in sorted(plants, key=lambda each: each[0])
-                if plant.pooler_id == pooler_id and plant.state is not PlantState.FAILED
+                if plant.pooler_id == pooler_id
+                and plant.state is not PlantState.FAILED
+                and not tables.handed.having((block_index, plant.farmer_id))
             ]
 
     async def begin(
@@ -66,14 +68,16 @@ class MemoryPlantStore:
             tables.requests.put(request.request_id, request)
             for plant in plants:
                 insert_plant(tables, plant)
-            counted = [*earlier, *(plant.plant_id for plant in plants)]
+            own = [plant.plant_id for plant in plants if plant.pooler_id == request.pooler_id]
+            counted = [*earlier, *own]
             tables.answers.put(request.request_id, [(plant_id, None) for plant_id in counted])
             for plant_id in counted:
                 tables.asked.put(plant_id, (*(tables.asked.get(plant_id) or ()), request.request_id))
             insert_attempts(tables, attempts, fence=self._session.fence)
             failed = [plant.plant_id for plant in plants if plant.state is not PlantState.PENDING]
             number_plants(tables, [*_final(tables, earlier), *failed])
-            data = {"request_id": request.request_id, "plants": len(plants), "earlier": len(earlier)}
+            sums = {"plants": len(plants), "own": len(own), "earlier": len(earlier)}
+            data = {"request_id": request.request_id, **sums}
             tables.events.append(EventRow(request.block_index, "plant_requested", None, request.pooler_id, data))
             record_plants(tables, failed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.money import MoneyStore
+from backend.ports.poolers import PoolerStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
 from simulator.memory.attempts import MemoryAttemptStore
 from simulator.memory.events import MemoryEventStore
@@ -12,6 +13,7 @@ from simulator.memory.harvests import MemoryHarvestStore
 from simulator.memory.lease import MemoryLeaseStore, MemoryQuarantineStore
 from simulator.memory.money import MemoryMoneyStore
 from simulator.memory.plants import MemoryPlantStore
+from simulator.memory.poolers import MemoryPoolerStore
 from simulator.memory.session import Hook, Session, nothing
 from simulator.memory.tables import Tables
 from simulator.memory.works import MemoryWorkStore
@@ -37,6 +39,7 @@ class MemoryStores:
         self.money: MoneyStore = MemoryMoneyStore(self.session)
         self.lease: LeaseStore = MemoryLeaseStore(self.session)
         self.quarantines: QuarantineStore = MemoryQuarantineStore(self.session)
+        self.poolers: PoolerStore = MemoryPoolerStore(self.session)
 
     async def ping(self) -> None:
         """Fails as a transaction would."""

@@ -18,6 +18,7 @@ from backend.domain.harvest import HarvestState
 from backend.domain.lease import Incarnation, Quarantine
 from backend.domain.money import Cursor, Transfer
 from backend.domain.plant import Plant, PlantRequest
+from backend.domain.presence import HandOver
 from backend.domain.work import WorkState
 from backend.errors import LeaseLostError
 
@@ -218,6 +219,8 @@ class Tables:
         self.planted: Table[UUID] = Table(self._undo, lambda _: None)
         self.works: Table[WorkRow] = Table(self._undo, lambda row: row.state)
         self.worked: Table[UUID] = Table(self._undo, lambda _: None)
+        self.attended: Table[int] = Table(self._undo, lambda _: None)
+        self.handed: Table[HandOver] = Table(self._undo, lambda row: (row.block_index, row.farmer_id))
         self.reports: Table[UUID] = Table(self._undo, lambda _: None)
         self.harvests: Table[HarvestRow] = Table(self._undo, lambda row: row.state)
         self.harvested: Table[UUID] = Table(self._undo, lambda _: None)

@@ -5,16 +5,17 @@ Every test decides when a ledger closes and what goes wrong; `Rig` runs the pool
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from kale_chain.errors import FarmError, FarmErrorCode, RpcUnavailableError
+from kale_chain.errors import FarmError, FarmErrorCode, Retry, RpcUnavailableError
 from kale_chain.farm_model import FarmModel
 from kale_chain.model import Block, Farm, Ledger, Pail
 from pooler.domain.assignment import Assignment, Failure, Find, Reason
 from pooler.domain.attempt import Attempt, WorkResult
+from pooler.domain.presence import Notice, State
 from pooler.domain.report import Acknowledgement, Report
 from pooler.errors import BackendRefusedError, BackendUnavailableError
 from pooler.ports import (
@@ -208,6 +209,9 @@ class FakeBackend:
         deliveries: Every report that arrived, repeats included.
         blocks: Blocks that were reported.
         asked: Every plant request: block and farmers.
+        unattended: Whether it knows no attendance.
+        states: What the pooler told on its last attendance stream.
+        notices: What to tell on it; None cuts it.
     """
 
     world: World
@@ -221,6 +225,9 @@ class FakeBackend:
     deliveries: list[Report] = field(default_factory=list)
     blocks: list[int] = field(default_factory=list)
     asked: list[tuple[int, int]] = field(default_factory=list)
+    unattended: bool = False
+    states: list[State] = field(default_factory=list)
+    notices: asyncio.Queue[Notice | None] = field(default_factory=asyncio.Queue)
     problem: str | None = None
     changed: Callable[[], None] = lambda: None
     _logs: dict[int, list[PlantMessage]] = field(default_factory=dict)
@@ -289,6 +296,26 @@ class FakeBackend:
                 self.cut_acks = False
                 raise BackendUnavailableError("cut")
 
+    async def attend(self, states: AsyncIterator[State]) -> AsyncIterator[Notice]:
+        self._ask()
+        if self.unattended:
+            raise BackendRefusedError("UNIMPLEMENTED", "an old backend", Retry.NEVER)
+        self.states = [await anext(states)]
+        self.world.bell.ring()
+        yield Notice(1, welcome="1")
+        hearing = asyncio.create_task(self._hear(states))
+        try:
+            while (notice := await self.notices.get()) is not None:
+                yield notice
+        finally:
+            hearing.cancel()
+        raise BackendUnavailableError("cut")
+
+    async def _hear(self, states: AsyncIterator[State]) -> None:
+        async for state in states:
+            self.states.append(state)
+            self.world.bell.ring()
+
     async def report_block(self, block_index: int, *, opened_at: int, ledger: int) -> bool:
         self._ask()
         assert opened_at <= self.world.ledger.close_time
@@ -307,6 +334,7 @@ class FakeSearch:
     min_zeros: int
     max_zeros: int
     nonce_start: int
+    nonce_count: int
     hashes: int = 0
     running: bool = True
 
@@ -323,9 +351,16 @@ class FakeEngine:
         self.searches: list[FakeSearch] = []
 
     def search(
-        self, assignment: Assignment, entropy: bytes, *, min_zeros: int, max_zeros: int, nonce_start: int
+        self,
+        assignment: Assignment,
+        entropy: bytes,
+        *,
+        min_zeros: int,
+        max_zeros: int,
+        nonce_start: int,
+        nonce_count: int,
     ) -> FakeSearch:
-        one = FakeSearch(assignment, entropy, min_zeros, max_zeros, nonce_start)
+        one = FakeSearch(assignment, entropy, min_zeros, max_zeros, nonce_start, nonce_count)
         self.searches.append(one)
         self._world.bell.ring()
         return one
@@ -337,6 +372,9 @@ class FakeEngine:
 
     def rate(self) -> float:
         return 1.0
+
+    def capacity(self) -> float:
+        return 2.0
 
     def of(self, farmer: str) -> FakeSearch:
         """The farmer's running search."""
@@ -423,6 +461,12 @@ class Rig:
             self.turns += 1
             self.handled = self.assembly.overview.snapshot().ledger.sequence
             self.world.bell.ring()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Something that goes on beside the pooler; its end is told."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self.world.bell.ring())
+        return task
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits until something holds, or the pooler ends with an error."""

@@ -40,9 +40,12 @@ async def until_ended(engine: NativeEngine) -> list[Found]:
     raise AssertionError("the engine was closed")
 
 
+RANGE = {"nonce_start": 2**40, "nonce_count": 2**40}
+
+
 async def test_finds_are_hashes_the_farm_would_accept() -> None:
     with NativeEngine(cores=1) as engine:
-        search = engine.search(assignment(), ENTROPY, min_zeros=2, max_zeros=4, nonce_start=2**40)
+        search = engine.search(assignment(), ENTROPY, min_zeros=2, max_zeros=4, **RANGE)
         found = await until_ended(engine)
         assert search.hashes > 0
         assert engine.threads == 1
@@ -62,7 +65,7 @@ async def test_finds_are_hashes_the_farm_would_accept() -> None:
 async def test_a_cancelled_search_ends() -> None:
     with NativeEngine(cores=None) as engine:
         assert engine.threads == engine.usable_cores
-        search = engine.search(assignment(), ENTROPY, min_zeros=60, max_zeros=64, nonce_start=0)
+        search = engine.search(assignment(), ENTROPY, min_zeros=60, max_zeros=64, **RANGE)
         search.cancel()
         search.cancel()
         assert [one.ended for one in await until_ended(engine)] == [True]
@@ -70,7 +73,7 @@ async def test_a_cancelled_search_ends() -> None:
 
 async def test_closing_ends_the_stream_of_finds() -> None:
     engine = NativeEngine(cores=1)
-    engine.search(assignment(), ENTROPY, min_zeros=60, max_zeros=64, nonce_start=0)
+    engine.search(assignment(), ENTROPY, min_zeros=60, max_zeros=64, **RANGE)
 
     async def drain() -> list[list[Found]]:
         return [batch async for batch in engine.finds()]
@@ -90,14 +93,14 @@ def test_a_kernel_this_cpu_lacks_is_an_error_not_another_kernel() -> None:
 
 def test_an_address_that_is_none_is_refused() -> None:
     with NativeEngine(cores=1) as engine, pytest.raises(InvalidAddressError):
-        engine.search(assignment("GNOBODY"), ENTROPY, min_zeros=0, max_zeros=64, nonce_start=0)
+        engine.search(assignment("GNOBODY"), ENTROPY, min_zeros=0, max_zeros=64, **RANGE)
 
 
 async def test_the_farmer_with_the_fewest_zeros_is_always_searched_for_next() -> None:
     # On one core no granule of another search is under way when a find is told.
     with NativeEngine(cores=1) as engine:
         for address in FARMERS:
-            engine.search(assignment(address), ENTROPY, min_zeros=0, max_zeros=5, nonce_start=0)
+            engine.search(assignment(address), ENTROPY, min_zeros=0, max_zeros=5, **RANGE)
         zeros: dict[str, int] = {}
         in_order = 0
         running = set(FARMERS)
@@ -120,8 +123,12 @@ async def test_the_farmer_with_the_fewest_zeros_is_always_searched_for_next() ->
 
 async def test_a_search_with_work_from_before_counts_with_its_zeros() -> None:
     with NativeEngine(cores=1) as engine:
-        behind = engine.search(assignment(FARMERS[0]), ENTROPY, min_zeros=0, max_zeros=64, nonce_start=0)
-        ahead = engine.search(assignment(FARMERS[1]), ENTROPY, min_zeros=60, max_zeros=64, nonce_start=0)
+        behind = engine.search(
+            assignment(FARMERS[0]), ENTROPY, min_zeros=0, max_zeros=64, nonce_start=0, nonce_count=2**40
+        )
+        ahead = engine.search(
+            assignment(FARMERS[1]), ENTROPY, min_zeros=60, max_zeros=64, nonce_start=0, nonce_count=2**40
+        )
         async with asyncio.timeout(60):
             async for batch in engine.finds():
                 if any(one.find is not None and one.find.zeros >= 5 for one in batch):
@@ -155,8 +162,10 @@ async def searched(engine: WatchedEngine, block: Block, journal: SqliteJournal, 
     rounds = Rounds()
     one = rounds.of(37)
     one.plan = BlockPlan(37, 300, ENTROPY, target_zeros(block))
-    works = [one.assign(assignment(address)) for address in FARMERS]
-    searching = Searching(engine, journal, rounds, run=b"run", limit=10)
+    for address in FARMERS:
+        one.assign(assignment(address))
+    works = list(one.works.values())
+    searching = Searching(engine, journal, rounds, limit=10)
     taking = asyncio.create_task(searching.run())
     searching.start(one)
     if until_zeros is None:

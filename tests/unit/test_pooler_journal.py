@@ -1,11 +1,15 @@
 """The journal: what survives a restart, and whose it is."""
 
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pooler.domain.assignment import Accepted, Assignment, Failure, Find, Reason
 from pooler.domain.attempt import Attempt
+from pooler.domain.nonce_range import RUNS
+from pooler.domain.presence import TakenLease
 from pooler.domain.report import Report
 from pooler.domain.schedule import Stage
 from pooler.errors import StateError
@@ -123,3 +127,34 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match="cannot use"):
         open_journal(tmp_path / "file" / "state")
+
+
+async def test_every_run_has_another_number(tmp_path: Path) -> None:
+    numbers = []
+    for _ in range(3):
+        with open_journal(tmp_path) as journal:
+            numbers.append((await journal.restore(7)).run_number)
+    assert [(number - numbers[0]) % RUNS for number in numbers] == [0, 1, 2]
+
+
+async def test_farmer_that_was_taken_is_not_assigned_by_an_older_lease(tmp_path: Path) -> None:
+    with open_journal(tmp_path) as journal:
+        assert await journal.assigned(assignment(7))
+        await journal.taken([TakenLease(7, "id-a", 2)])
+        await journal.taken([TakenLease(7, "id-a", 1)])
+        assert not await journal.assigned(assignment(7))
+        assert (await journal.restore(7)).assignments == []
+        again = replace(assignment(7), generation=3)
+        assert await journal.assigned(again)
+        assert (await journal.restore(7)).assignments == [again]
+
+
+async def test_journal_of_a_version_without_leases_is_read(tmp_path: Path) -> None:
+    with open_journal(tmp_path) as journal:
+        await journal.assigned(assignment(7))
+    with sqlite3.connect(tmp_path / "pooler.sqlite3") as database:
+        database.execute("ALTER TABLE assignments DROP COLUMN generation")
+        database.execute("DROP TABLE taken")
+    database.close()
+    with open_journal(tmp_path) as journal:
+        assert (await journal.restore(7)).assignments == [assignment(7)]

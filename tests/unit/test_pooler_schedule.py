@@ -10,7 +10,7 @@ from kale_chain.clock import UNKNOWN, Pace
 from kale_chain.farm_model import FarmModel
 from kale_chain.model import Farm, Ledger
 from kale_chain.planning.works import Insurance, WorkPlan
-from pooler.domain.nonce_range import nonce_start
+from pooler.domain.nonce_range import RANGE_LENGTH, RUNS, nonce_start
 from pooler.domain.schedule import BlockPlan, Stage, plant_target, stage
 
 FARMER = "GBQHTQ7NTSKHVTSVM6EHUO3TU4P4BK2TAAII25V2TT2Q6OWXUJWEKALE"
@@ -93,10 +93,13 @@ def test_work_is_sent_for_the_next_ledger(closed: int, *, insured: bool, expecte
     assert stage(plan, closed) is expected
 
 
-@given(runs=st.lists(st.binary(min_size=16, max_size=16), min_size=2, max_size=2, unique=True), index=st.integers(0))
-def test_every_run_starts_elsewhere(runs: list[bytes], index: int) -> None:
-    first, second = (nonce_start(run, index, FARMER) for run in runs)
-    assert first != second
-    assert 0 <= first < 2**63
-    assert first % 2**32 == 0
-    assert nonce_start(runs[0], index, FARMER) == first
+LEASES = st.tuples(st.integers(1, 4095), st.integers(0, RUNS - 1))
+
+
+@given(first=LEASES, second=LEASES)
+def test_ranges_of_leases_and_runs_never_meet(first: tuple[int, int], second: tuple[int, int]) -> None:
+    starts = sorted(nonce_start(*each) for each in (first, second))
+    assert first == second or starts[1] - starts[0] >= RANGE_LENGTH
+    assert starts[0] >= 0
+    assert starts[1] + RANGE_LENGTH <= 2**63
+    assert starts[0] % 2**32 == 0
