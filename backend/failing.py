@@ -16,6 +16,7 @@ from backend.errors import (
     UnavailableError,
 )
 from kale_chain.errors import IdentityError, RpcError
+from kale_common import logs
 from kale_common.errors import EXIT_CONFIG, ConfigError
 
 EXIT_FAULT = 1
@@ -41,5 +42,5 @@ def expected_errors() -> Iterator[None]:
 
 
 def _fail(error: object, code: int) -> NoReturn:
-    typer.echo(f"kale-backend: {error}", err=True)
+    typer.echo(f"kale-backend: {logs.redacted(str(error))}", err=True)
     raise typer.Exit(code)

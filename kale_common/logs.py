@@ -1,67 +1,41 @@
-"""Structured logs: one JSON object a line on standard error, free of secrets.
-
-Secrets are kept out by never logging them; the redaction here is the net below that, for texts that come from
-elsewhere: a library's exception, a URL with a password in it.
-"""
+"""Structured logs: one JSON object a line on standard error, free of secrets (see kale_common.redaction)."""
 
 import logging
-import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
-REDACTED = "[redacted]"
+from kale_common.redaction import Redactor
+
 LEVELS = ("debug", "info", "warning", "error")
 
-_SEED = re.compile("S[A-Z2-7]{55}")
-_URL_PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-_SECRET_KEY = re.compile(r"secret|seed|passw|token_value|api_key", re.IGNORECASE)
 _CHATTY = ("aiohttp.access", "asyncio", "grpc", "stamina")
+_log = structlog.get_logger("process")
+_redactor = Redactor()
 
 
-class Redactor:
-    """A structlog processor that replaces secrets wherever they stand in an event.
-
-    Args:
-        secrets: Texts to hide literally, beside everything that looks like a Stellar seed or a URL's credentials.
-    """
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = sorted((secret for secret in secrets if secret), key=len, reverse=True)
-
-    def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        """The event without secrets."""
-        return {key: self._clean(key, value) for key, value in event.items()}
-
-    def text(self, text: str) -> str:
-        """The text without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, REDACTED)
-        return _URL_PASSWORD.sub(REDACTED, _SEED.sub(REDACTED, text))
-
-    def _clean(self, key: str, value: Any) -> Any:
-        if _SECRET_KEY.search(key):
-            return REDACTED
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping):
-            return {str(name): self._clean(str(name), inner) for name, inner in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self._clean("", inner) for inner in value]
-        return value if isinstance(value, int | float | bool | None) else self.text(str(value))
+def redacted(text: str) -> str:
+    """The text without the secrets that `configure` was told of, and without what looks like one."""
+    return _redactor.text(text)
 
 
 def configure(level: str, secrets: Iterable[str] = ()) -> None:
     """Sends structlog's and the standard library's logs to standard error as JSON lines. A repeat replaces the first.
 
+    Errors that nothing catches, in the main program, a thread or a destructor, are logged the same way.
+
     Args:
         level: One of LEVELS; chatty libraries log from warnings upwards only.
         secrets: Texts never to show, such as a seed read from the environment.
     """
+    global _redactor  # noqa: PLW0603  (a process has one log, and one set of secrets to keep out of it)
+    _redactor = Redactor(secrets)
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -80,7 +54,7 @@ def configure(level: str, secrets: Iterable[str] = ()) -> None:
             processors=[
                 ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                Redactor(secrets),
+                _redact,
                 structlog.processors.JSONRenderer(),
             ],
         )
@@ -90,3 +64,16 @@ def configure(level: str, secrets: Iterable[str] = ()) -> None:
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda caught: _uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
+    sys.unraisablehook = lambda caught: _uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
+
+
+def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {key: _redactor.value(key, value) for key, value in event.items()}
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    _log.critical("a fault of the program", exc_info=(kind, error or kind(), trace))

@@ -172,7 +172,7 @@ def _errors() -> Iterator[None]:
 
 
 def _fail(error: object, code: int) -> None:
-    typer.echo(f"kale-pooler: {error}", err=True)
+    typer.echo(f"kale-pooler: {logs.redacted(str(error))}", err=True)
     raise typer.Exit(code)
 
 

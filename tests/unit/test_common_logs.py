@@ -2,12 +2,15 @@
 
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from kale_common.logs import REDACTED, configure
+from kale_common.logs import configure, redacted
+from kale_common.redaction import REDACTED
 
 SEED = "S" + "CZANGBA5YHTNYVVV4C3U252E2B6P6F5T3U6MM63WBSBZATAQI3EBTQ4"[:55]
 
@@ -16,7 +19,9 @@ SEED = "S" + "CZANGBA5YHTNYVVV4C3U252E2B6P6F5T3U6MM63WBSBZATAQI3EBTQ4"[:55]
 def _restore() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     yield
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -65,3 +70,27 @@ def test_a_repeat_replaces_the_first(capsys: pytest.CaptureFixture[str]) -> None
     structlog.get_logger("pooler").info("quiet")
     structlog.get_logger("pooler").warning("loud")
     assert [line["event"] for line in lines(capsys)] == ["loud"]
+
+
+def test_errors_that_nothing_catches_are_logged_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", secrets=["hunter2"])
+
+    def fail() -> None:
+        raise RuntimeError(f"cannot connect with hunter2 and {SEED}")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    try:
+        fail()
+    except RuntimeError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    logged = lines(capsys)
+    assert [line["level"] for line in logged] == ["critical", "critical"]
+    for line in logged:
+        assert "RuntimeError: cannot connect with [redacted] and [redacted]" in str(line["exception"])
+
+
+def test_command_errors_are_told_without_secrets() -> None:
+    configure("info", secrets=["hunter2"])
+    assert redacted("no role hunter2 at postgresql://u:p@h/d") == "no role [redacted] at postgresql://[redacted]@h/d"
