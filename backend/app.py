@@ -26,6 +26,7 @@ from backend.config import Settings
 from backend.db import open_stores
 from backend.domain.signing import SigningRules
 from backend.domain.spending import FeeCaps
+from backend.keys import key_ring
 from backend.ports.stores import Stores
 from backend.ports.vault import Vault
 from backend.services.access import ChainAccess
@@ -49,7 +50,7 @@ from backend.services.recovering import Recovering
 from backend.services.status import StatusBoard
 from backend.services.submitting import Submitting
 from backend.services.working import Working
-from backend.vault import FileVault, HeadFile
+from backend.vault import HeadFile, LocalVault
 from kale_chain.identify import check_endpoints, identify
 from kale_chain.model import FarmIdentity
 from kale_chain.rpc import StellarRpc
@@ -117,7 +118,9 @@ class Backend:
         )
         await check_endpoints(rpc, passphrase=settings.stellar_network_passphrase)
         rules = SigningRules.of(identity, settings.master_wallet_address, settings.stake_cap_stroops)
-        vault = FileVault.open(settings.key_file, rules)
+        ring = key_ring(settings)
+        ring.current()
+        vault = LocalVault(ring, rules)
         leasing = Leasing(stores.lease, HeadFile(settings.head_path()))
         await leasing.start(f"{socket.gethostname()} process {os.getpid()}")
         stack.push_async_callback(leasing.stop)

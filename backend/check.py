@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from backend.config import Settings
 from backend.db import open_stores
 from backend.errors import BackendError, BooksViolatedError
+from backend.keys import key_ring
 from backend.services.checking import summary
-from backend.vault import HeadFile, read_key_file
+from backend.vault import HeadFile
 from kale_chain.errors import ChainError
 from kale_chain.farm import FarmReader
 from kale_chain.identify import identify
@@ -24,7 +25,7 @@ async def findings(settings: Settings) -> list[Finding]:
     looks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
         ("database", _database),
         ("books", _books),
-        ("key file", _key_file),
+        ("keys", _keys),
         ("farm", _farm),
         ("master account", _master),
     )
@@ -75,9 +76,11 @@ async def _books(settings: Settings) -> str:
     return f"in order, booked up to ledger {cursor.ledger or 'none yet'}"
 
 
-async def _key_file(settings: Settings) -> str:
-    read_key_file(settings.key_file)
-    return f"{settings.key_file} holds a key"
+async def _keys(settings: Settings) -> str:
+    ring = key_ring(settings)
+    version, _ = ring.current()
+    places = {place.version: place.place for place in ring.places()}
+    return f"version {version} seals, in {places[version]}"
 
 
 async def _farm(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from backend import audit_command, farmer_command, farmer_settings_command, token_command
+from backend import audit_command, farmer_command, farmer_settings_command, keys_command, token_command
 from backend.app import run
 from backend.at_risk_command import at_risk_command
 from backend.blame_command import blame_command
@@ -40,6 +40,7 @@ quarantine = typer.Typer(
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(audit_command.app, name="audit")
 farmer_settings_command.register(farmer_command.app)
+app.add_typer(keys_command.app, name="keys")
 app.add_typer(farmer_command.app, name="farmer")
 app.add_typer(token_command.app, name="token")
 app.command("at-risk")(at_risk_command)

@@ -71,10 +71,11 @@ class DatabaseSettings(SharedSettings):
 
 
 class KeySettings(SharedSettings):
-    """Where the sealing key is.
+    """Where the key-encryption keys are.
 
     Attributes:
-        key_file: File of 32 random bytes that seals the farmers' seeds; `kale-backend key create` makes it.
+        key_file: File of 32 random bytes, version 1 of the key that seals the farmers' seeds; `kale-backend key create`
+            makes it. Version N, which `kale-backend keys rotate` makes, lies beside it with ".N" after its name.
     """
 
     key_file: Path
@@ -82,6 +83,10 @@ class KeySettings(SharedSettings):
 
 class LedgerSettings(ServiceSettings, DatabaseSettings):
     """What it takes to reach the database and the ledger."""
+
+
+class KeysSettings(ServiceSettings, DatabaseSettings, KeySettings):
+    """What `kale-backend keys` needs: the keys, and the seeds they seal."""
 
 
 class Settings(ServiceSettings, DatabaseSettings, KeySettings):
@@ -196,6 +201,15 @@ def load_ledger_settings(env_file: Path | None = ENV_FILE) -> LedgerSettings:
         ConfigError: a variable is missing or malformed.
     """
     return load(LedgerSettings, env_file)
+
+
+def load_keys_settings(env_file: Path | None = ENV_FILE) -> KeysSettings:
+    """The settings of `kale-backend keys`.
+
+    Raises:
+        ConfigError: a variable is missing or malformed.
+    """
+    return load(KeysSettings, env_file)
 
 
 def load_key_settings(env_file: Path | None = ENV_FILE) -> KeySettings:

@@ -24,7 +24,9 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── LedgerUnavailableError
 │   └── SignerUnavailableError       the process that holds the farmers' keys does not answer
 ├── VaultError                       a farmer's key cannot be used
-│   ├── KeyFileError                 the sealing key's file is missing, unreadable or malformed
+│   ├── KeyFileError                 a key-encryption key's file is missing, unreadable or malformed
+│   ├── KeyDeviceError               the device that holds key-encryption keys cannot be used
+│   ├── KeyMissingError              a version of the key-encryption key is nowhere to be found
 │   ├── SealedSeedError              a sealed seed does not open: wrong key, wrong farmer or tampered with
 │   └── PolicyRefusedError           a transaction does something no farmer's key signs, or not what was said
 ├── HeadFileError                    the record of the database's head is unreadable, malformed or not writable
@@ -254,9 +256,21 @@ class VaultError(BackendError):
 
 
 class KeyFileError(VaultError):
-    """The sealing key's file is missing, unreadable, open to others or malformed."""
+    """A key-encryption key's file is missing, unreadable, open to others or malformed."""
 
     reason = "KEY_FILE"
+
+
+class KeyDeviceError(VaultError):
+    """The device that holds the key-encryption keys (PKCS#11) is not there, refuses, or holds no such key."""
+
+    reason = "KEY_DEVICE"
+
+
+class KeyMissingError(VaultError):
+    """A version of the key-encryption key is nowhere to be found."""
+
+    reason = "KEY_MISSING"
 
 
 class SealedSeedError(VaultError):
@@ -264,7 +278,7 @@ class SealedSeedError(VaultError):
 
     reason = "KEY_UNAVAILABLE"
 
-    def __init__(self, farmer_id: object, problem: str = "it does not open with the key in KEY_FILE") -> None:
+    def __init__(self, farmer_id: object, problem: str = "it does not open") -> None:
         self.farmer_id = str(farmer_id)
         super().__init__(f"the sealed seed of farmer {farmer_id} cannot be used: {problem}")
 

@@ -10,7 +10,9 @@ from backend.errors import (
     BackendError,
     DatabaseRoleError,
     HeadFileError,
+    KeyDeviceError,
     KeyFileError,
+    KeyMissingError,
     LeaseError,
     MigrationError,
     UnavailableError,
@@ -23,13 +25,24 @@ EXIT_FAULT = 1
 EXIT_UNREACHABLE = 3
 EXIT_LEASE = 4
 
+_WRONG_SETTINGS = (
+    ConfigError,
+    DatabaseRoleError,
+    HeadFileError,
+    IdentityError,
+    KeyDeviceError,
+    KeyFileError,
+    KeyMissingError,
+    MigrationError,
+)
+
 
 @contextlib.contextmanager
 def expected_errors() -> Iterator[None]:
     """Turns expected errors into one line on standard error and an exit code."""
     try:
         yield
-    except (ConfigError, DatabaseRoleError, HeadFileError, IdentityError, KeyFileError, MigrationError) as error:
+    except _WRONG_SETTINGS as error:
         _fail(error, EXIT_CONFIG)
     except RpcError as error:
         _fail(f"STELLAR_RPC_URL: {error}", EXIT_UNREACHABLE)

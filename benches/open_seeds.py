@@ -3,12 +3,12 @@
 import argparse
 import hashlib
 import json
-import os
+import tempfile
 import time
+from pathlib import Path
 from uuid import uuid4
 
-from backend.vault.file_vault import FileVault
-from backend.vault.sealing import SealingKey
+from backend.vault import FileKeys, KeyRing, Seeds, create_key_file
 
 ROUNDS = 5
 
@@ -30,14 +30,16 @@ def main() -> None:
 
 def measure(count: int) -> list[float]:
     """Seconds in which every farmer's seed was opened and signed with, in each round."""
-    vault = FileVault(SealingKey(os.urandom(32)), "benchmark")
-    keys = [vault.create(uuid4()) for _ in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        create_key_file(Path(folder) / "key")
+        seeds = Seeds(KeyRing([FileKeys(Path(folder) / "key")]), "benchmark")
+        keys = [seeds.create(uuid4()) for _ in range(count)]
     digest = hashlib.sha256(b"a transaction").digest()
     seconds = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
         for key in keys:
-            vault.signer(key).signature(digest)
+            seeds.signer(key).signature(digest)
         seconds.append(time.perf_counter() - started)
     return seconds
 

@@ -1,27 +1,33 @@
-"""Sealing of seeds: AES-256-GCM, bound to whom the seed belongs to.
+"""Sealing of seeds: each under a data key of its own, which the key-encryption key wraps.
 
-A sealed seed is 65 bytes: format version (1), key id (4), nonce (12), ciphertext (32) and tag (16). The farmer's id,
-the public key, the key's version and the network are authenticated with it: a sealed seed moved to another row, or
-to a database of another network, does not open.
+A sealed seed (format 2) is 129 bytes: format version (1), id of the key-encryption key (8), wrapped data key (60:
+nonce, ciphertext, tag), and the seed under the data key (60, likewise), all AES-256-GCM. The farmer's id, the public
+key, the key's version and the network are authenticated: a sealed seed, or half of one, moved to another row or to a
+database of another network does not open.
+
+A new version of the key-encryption key wraps the same data key anew; the seed stays as it is and shut.
 """
 
+from __future__ import annotations
+
 import hashlib
-import hmac
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from backend.vault.file_keys import FileKey, SeedKey
+from backend.vault.wrapping import DATA_KEY_BYTES, KEY_ID_BYTES, WRAPPED_BYTES, CannotOpenError, KeyWrapper
+
 SEED_BYTES = 32
-FORMAT = b"\x01"
-_KEY_ID_BYTES = 4
+FORMAT = b"\x02"
 _NONCE_BYTES = 12
-_HEADER_BYTES = len(FORMAT) + _KEY_ID_BYTES
-_SEALED_BYTES = _HEADER_BYTES + _NONCE_BYTES + SEED_BYTES + 16
-_PURPOSE = b"kale-pool sealed seed"
+_SEED_FROM = len(FORMAT) + KEY_ID_BYTES + WRAPPED_BYTES
+SEALED_BYTES = _SEED_FROM + _NONCE_BYTES + SEED_BYTES + 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class SeedOwner:
     Attributes:
         farmer_id: The farmer.
         public_key: The wallet's Ed25519 public key, 32 bytes.
-        key_version: Version of the sealing key.
+        key_version: Version of the key-encryption key.
         passphrase: The network's passphrase.
     """
 
@@ -45,50 +51,77 @@ class SeedOwner:
         network = hashlib.sha256(self.passphrase.encode()).digest()
         return b"".join([self.farmer_id.bytes, self.public_key, self.key_version.to_bytes(4), network])
 
+    def lasting_data(self) -> bytes:
+        """The same without the key's version, which changes at a rotation."""
+        network = hashlib.sha256(self.passphrase.encode()).digest()
+        return b"".join([self.farmer_id.bytes, self.public_key, network])
 
-class CannotOpenError(Exception):
-    """A sealed seed does not open; the text says why as far as it can be told."""
 
-
-class SealingKey:
-    """A key that seals and opens seeds.
-
-    Args:
-        key: 32 bytes.
-    """
-
-    __slots__ = ("_cipher", "_header")
-
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
-        self._header = FORMAT + hmac.digest(key, b"kale-pool key id", hashlib.sha256)[:_KEY_ID_BYTES]
-
-    def seal(self, seed: bytes | bytearray, owner: SeedOwner) -> bytes:
-        """The seed, sealed for its owner under a fresh random nonce."""
+def seal(seed: bytearray, owner: SeedOwner, wrapper: KeyWrapper) -> bytes:
+    """The seed (32 bytes), sealed for its owner under a fresh data key."""
+    with wiped(DATA_KEY_BYTES) as data_key:
+        data_key[:] = os.urandom(DATA_KEY_BYTES)
         nonce = os.urandom(_NONCE_BYTES)
-        return self._header + nonce + self._cipher.encrypt(nonce, seed, self._associated_data(owner))
+        sealed = AESGCM(data_key).encrypt(nonce, seed, _seed_data(owner))
+        return FORMAT + wrapper.key_id + wrapper.wrap(data_key, _key_data(owner, wrapper)) + nonce + sealed
 
-    def open_into(self, seed: bytearray, sealed: bytes, owner: SeedOwner) -> None:
-        """Writes the seed in clear into `seed` (32 bytes), which the caller wipes.
 
-        Raises:
-            CannotOpenError: sealed under another key or for another owner, tampered with, or not a sealed seed.
-        """
-        if len(sealed) != _SEALED_BYTES or sealed[:1] != FORMAT:
-            raise CannotOpenError("it is not a sealed seed of a known format")
-        if sealed[:_HEADER_BYTES] != self._header:
-            raise CannotOpenError("it was sealed under another key than the one in KEY_FILE")
-        body = memoryview(sealed)[_HEADER_BYTES:]
+def open_into(seed: bytearray, sealed: bytes, owner: SeedOwner, wrapper: KeyWrapper) -> None:
+    """Writes the seed in clear into `seed` (32 bytes), which the caller wipes.
+
+    Raises:
+        CannotOpenError: sealed under another key or for another owner, tampered with, or not a sealed seed.
+    """
+    if sealed[:1] == SeedKey.FORMAT and isinstance(wrapper, FileKey):
+        wrapper.seed_key.open_into(seed, sealed, owner.associated_data())
+        return
+    with _data_key(sealed, owner, wrapper) as data_key:
+        body = memoryview(sealed)[_SEED_FROM:]
         try:
-            self._cipher.decrypt_into(body[:_NONCE_BYTES], body[_NONCE_BYTES:], self._associated_data(owner), seed)
+            AESGCM(data_key).decrypt_into(body[:_NONCE_BYTES], body[_NONCE_BYTES:], _seed_data(owner), seed)
         except InvalidTag:
             raise CannotOpenError("it belongs to another farmer or network, or was tampered with") from None
 
-    def _associated_data(self, owner: SeedOwner) -> bytes:
-        return _PURPOSE + self._header + owner.associated_data()
 
-    def __repr__(self) -> str:
-        return "SealingKey()"
+def reseal(sealed: bytes, owner: SeedOwner, old: KeyWrapper, new_owner: SeedOwner, new: KeyWrapper) -> bytes:
+    """The same seed under another version of the key-encryption key; only a seed of format 1 is opened for it.
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a SealingKey is never pickled: it must not leave the process")
+    Raises:
+        CannotOpenError: see `open_into`.
+    """
+    if sealed[:1] == SeedKey.FORMAT:
+        with wiped(SEED_BYTES) as seed:
+            open_into(seed, sealed, owner, old)
+            return seal(seed, new_owner, new)
+    with _data_key(sealed, owner, old) as data_key:
+        wrapped = new.wrap(data_key, _key_data(new_owner, new))
+    return FORMAT + new.key_id + wrapped + sealed[_SEED_FROM:]
+
+
+@contextmanager
+def wiped(size: int) -> Iterator[bytearray]:
+    """Room for a secret that is overwritten when the block is left."""
+    secret = bytearray(size)
+    try:
+        yield secret
+    finally:
+        secret[:] = bytes(size)
+
+
+@contextmanager
+def _data_key(sealed: bytes, owner: SeedOwner, wrapper: KeyWrapper) -> Iterator[bytearray]:
+    if len(sealed) != SEALED_BYTES or sealed[:1] != FORMAT:
+        raise CannotOpenError("it is not a sealed seed of a known format")
+    if sealed[1 : 1 + KEY_ID_BYTES] != wrapper.key_id:
+        raise CannotOpenError(f"it was sealed under another key than the one of version {owner.key_version}")
+    with wiped(DATA_KEY_BYTES) as data_key:
+        wrapper.unwrap_into(data_key, sealed[1 + KEY_ID_BYTES : _SEED_FROM], _key_data(owner, wrapper))
+        yield data_key
+
+
+def _key_data(owner: SeedOwner, wrapper: KeyWrapper) -> bytes:
+    return b"kale-pool data key" + wrapper.key_id + owner.associated_data()
+
+
+def _seed_data(owner: SeedOwner) -> bytes:
+    return b"kale-pool seed" + owner.lasting_data()

@@ -81,6 +81,11 @@ def test_rows_are_never_deleted(query: Query, table: str, form: str) -> None:
         "UPDATE attempts SET max_ledger = 9 WHERE status = 'open'",
         "UPDATE farmers SET wallet_address = 'GAA2M7F4E3C26N5Z2BMMVT5GQYHZ4E6KSGTYSLXKK4WO4IYPIOZUPYTR'",
         "UPDATE farmers SET sealed_seed = '\\x00'",
+        "UPDATE farmers SET key_version = 2",
+        (
+            "BEGIN; SET LOCAL kale_pool.rewrapping = 'on'; "
+            "UPDATE farmers SET status = 'inactive', sealed_seed = NULL, key_version = NULL"
+        ),
     ],
 )
 def test_stored_facts_are_never_changed(query: Query, statement: str) -> None:

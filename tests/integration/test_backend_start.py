@@ -122,7 +122,7 @@ async def test_check_looks_at_everything(settings: Settings) -> None:
     assert {one["name"]: one["ok"] for one in found} == {
         "database": True,
         "books": True,
-        "key file": True,
+        "keys": True,
         "farm": True,
         "master account": True,
     }

@@ -15,8 +15,7 @@ from stellar_sdk import (
 )
 
 from backend.domain.farmer import FarmerKey
-from backend.domain.signing import SigningRules
-from backend.vault import FileVault
+from backend.vault import FileKeys, KeyRing, Seeds
 from kale_chain.hashing import work_hash
 from kale_chain.tx import Bounds, Signer
 from kale_chain.tx.envelope import Signs, build
@@ -72,10 +71,10 @@ async def test_sealed_seeds_swapped_between_farmers_sign_nothing(
 
 
 @pytest.fixture
-def signer_of(world: World, backend_settings: dict[str, Any], query: Query) -> Callable[[str], Signs]:
+def signer_of(backend_settings: dict[str, Any], query: Query) -> Callable[[str], Signs]:
     """Opens a farmer's seed, as nobody can who has not both database and key file."""
-    rules = SigningRules.of(world.identity, backend_settings["master_wallet_address"])
-    vault = FileVault.open(backend_settings["key_file"], rules)
+    ring = KeyRing([FileKeys(backend_settings["key_file"])])
+    vault = Seeds(ring, backend_settings["stellar_network_passphrase"])
 
     def opened(farmer_id: str) -> Signs:
         ((address, public_key, sealed, version),) = query(

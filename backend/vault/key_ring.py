@@ -1,0 +1,81 @@
+"""All versions of the key-encryption key: the newest seals, the others open what they sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from backend.errors import KeyFileError, KeyMissingError
+from backend.vault.wrapping import KeyProvider, KeyWrapper
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """Where one version lies."""
+
+    version: int
+    place: str
+    current: bool
+
+
+class KeyRing:
+    """Finds key versions in their places. A version is unique over all places.
+
+    Args:
+        providers: The places; the first is where new versions are made.
+    """
+
+    def __init__(self, providers: Sequence[KeyProvider]) -> None:
+        self._providers = providers
+        self._loaded: dict[int, KeyWrapper] = {}
+
+    def current(self) -> tuple[int, KeyWrapper]:
+        """The newest version and its key, looked for anew at every call: a rotation takes effect at once.
+
+        Raises:
+            KeyMissingError: there is none at all.
+            KeyFileError, KeyDeviceError: it cannot be read.
+        """
+        version = max(self._found(), default=0)
+        if not version:
+            places = " nor in ".join(provider.name for provider in self._providers)
+            raise KeyMissingError(f"no key is in {places}; make it with `kale-backend key create`")
+        return version, self.wrapper(version)
+
+    def wrapper(self, version: int) -> KeyWrapper:
+        """The key of a version.
+
+        Raises:
+            KeyMissingError: it lies nowhere.
+            KeyFileError, KeyDeviceError: it cannot be read.
+        """
+        loaded = self._loaded.get(version)
+        if loaded is None:
+            provider = self._found().get(version)
+            if provider is None:
+                raise KeyMissingError(f"key version {version} is nowhere to be found; restore it from a backup")
+            loaded = self._loaded[version] = provider.load(version)
+        return loaded
+
+    def places(self) -> Sequence[KeyPlace]:
+        """Every version with its place, the oldest first."""
+        found = sorted(self._found().items())
+        return [KeyPlace(version, provider.name, version == found[-1][0]) for version, provider in found]
+
+    def create(self) -> int:
+        """Makes the next version in the first place; from now on it seals. Returns the version."""
+        version = max(self._found(), default=0) + 1
+        self._providers[0].create(version)
+        return version
+
+    def _found(self) -> Mapping[int, KeyProvider]:
+        found: dict[int, KeyProvider] = {}
+        for provider in self._providers:
+            for version in provider.versions():
+                if version in found:
+                    raise KeyFileError(f"key version {version} is in {found[version].name} and in {provider.name} too")
+                found[version] = provider
+        return found
+
+    def __repr__(self) -> str:
+        return "KeyRing()"
