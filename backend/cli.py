@@ -13,6 +13,8 @@ import typer
 from backend import audit_command, farmer_command, farmer_settings_command, keys_command, token_command
 from backend.app import run
 from backend.at_risk_command import at_risk_command
+from backend.backup_commands import app as backup_app
+from backend.backup_commands import drill_command, restore_command
 from backend.blame_command import blame_command
 from backend.check import findings
 from backend.config import load_database_settings, load_key_settings, load_settings
@@ -43,6 +45,9 @@ farmer_settings_command.register(farmer_command.app)
 app.add_typer(keys_command.app, name="keys")
 app.add_typer(farmer_command.app, name="farmer")
 app.add_typer(token_command.app, name="token")
+app.add_typer(backup_app, name="backup")
+app.command("restore")(restore_command)
+app.command("drill")(drill_command)
 app.command("at-risk")(at_risk_command)
 app.command("blame")(blame_command)
 

@@ -24,7 +24,7 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _database_url(value: SecretStr) -> SecretStr:
+def database_url(value: SecretStr) -> SecretStr:
     """Accepts PostgreSQL URLs; never repeats the value, which holds a password."""
     try:
         parts = urlsplit(value.get_secret_value())
@@ -51,8 +51,8 @@ class DatabaseSettings(SharedSettings):
         log_level: debug, info, warning or error.
     """
 
-    database_url: Annotated[SecretStr, AfterValidator(_database_url)]
-    database_owner_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
+    database_url: Annotated[SecretStr, AfterValidator(database_url)]
+    database_owner_url: Annotated[SecretStr, AfterValidator(database_url)] | None = None
     allow_owner_role: bool = False
     db_max_connections: Annotated[int, Field(ge=2, le=1000)] = 20
     stellar_network: Network = "testnet"

@@ -33,6 +33,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 ├── LeaseError                       another backend has the database's lease
 │   ├── LeaseHeldError               it lives: this one must not start
 │   └── LeaseLostError               it came later: this one must end
+├── BackupError                      a backup cannot be made, opened or restored
 ├── StoreConflictError               a unique rule of the database refused a row: someone else was first
 ├── DatabaseRoleError                the role in DATABASE_URL could change the tables' rules
 └── MigrationError                   the database's schema is not what the program expects
@@ -315,6 +316,12 @@ class LeaseHeldError(LeaseError):
 
 class LeaseLostError(LeaseError):
     """A newer backend has taken the lease: nothing of this one is stored or sent any more, and it must end."""
+
+
+class BackupError(BackendError):
+    """A backup cannot be made, opened or restored."""
+
+    reason = "BACKUP"
 
 
 class StoreConflictError(BackendError):

@@ -9,6 +9,7 @@ import grpc
 from backend.errors import (
     AttendanceSupersededError,
     BackendError,
+    BackupError,
     BlockNotDueError,
     BlockPassedError,
     BooksViolatedError,
@@ -75,6 +76,7 @@ STATUS: Mapping[type[BackendError], grpc.StatusCode] = {
     KeyMissingError: grpc.StatusCode.INTERNAL,
     SealedSeedError: grpc.StatusCode.INTERNAL,
     PolicyRefusedError: grpc.StatusCode.INTERNAL,
+    BackupError: grpc.StatusCode.INTERNAL,
     HeadFileError: grpc.StatusCode.INTERNAL,
     LeaseError: grpc.StatusCode.UNAVAILABLE,
     LeaseHeldError: grpc.StatusCode.UNAVAILABLE,

@@ -1,0 +1,1 @@
+"""Backups by PostgreSQL's own tools: base backups and the write-ahead log, encrypted, verified, pruned, and drilled."""
