@@ -43,8 +43,8 @@ async def examine(settings: DrillSettings, port: int) -> Examination:
         _, violations = await SqlMoneyStore(database).check()
     finally:
         await database.close()
-    vault = settings.vault()
+    seeds = settings.seeds()
     canary = None
-    if vault is not None and held.canary is not None:
-        canary = vault.signer(held.canary).address
+    if seeds is not None and held.canary is not None:
+        canary = seeds.signer(held.canary).address
     return Examination(held.farmers, held.last_event_at, summary(violations) if violations else None, canary)

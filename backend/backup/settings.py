@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from backend.backup.sealing import BackupKey, read_key, read_public_key
 from backend.backup.tools import PostgresTools
 from backend.config import ENV_FILE, database_url
-from backend.domain.signing import SigningRules
-from backend.vault import FileVault
+from backend.vault import FileKeys, KeyRing, Seeds
 from kale_common.errors import ConfigError
 from kale_common.settings import NETWORKS, LogLevel, Network, SharedSettings, load
 
@@ -117,8 +116,8 @@ class DrillSettings(BackupSettings):
         """Texts that must never be logged."""
         return self.secrets_of(self.database_url)
 
-    def vault(self) -> FileVault | None:
-        """The vault that opens a canary key; None without KEY_FILE.
+    def seeds(self) -> Seeds | None:
+        """What opens a canary key; None without KEY_FILE.
 
         Raises:
             ConfigError: The network's passphrase is missing.
@@ -131,8 +130,7 @@ class DrillSettings(BackupSettings):
             passphrase = NETWORKS[self.stellar_network].get("stellar_network_passphrase")
         if passphrase is None:
             raise ConfigError("STELLAR_NETWORK_PASSPHRASE", "is not set and has no default for this STELLAR_NETWORK")
-        # It opens a key and signs nothing: rules that fit no transaction.
-        return FileVault.open(self.key_file, SigningRules(passphrase, "", "", "", "", ""))
+        return Seeds(KeyRing([FileKeys(self.key_file)]), passphrase)
 
 
 def load_backup_settings(env_file: Path | None = ENV_FILE) -> BackupSettings:
