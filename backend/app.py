@@ -26,6 +26,7 @@ from backend.config import Settings
 from backend.db import open_stores
 from backend.domain.signing import SigningRules
 from backend.domain.spending import FeeCaps
+from backend.domain.staking import Economy
 from backend.keys import key_ring
 from backend.ports.stores import Stores
 from backend.ports.vault import Vault
@@ -180,7 +181,9 @@ class Parts:
         submitting = Submitting(stores.attempts, RpcSender(rpc), RpcWitnesses(rpc, identity))
         caps = FeeCaps(settings.fee_cap_stroops, settings.fee_cap_per_hour_stroops)
         budget = Budget(stores.attempts, reader, factory, caps)
-        self.chain = ChainAccess(reader, factory, submitting, FarmWatch(reader, factory.follow), budget)
+        watch = FarmWatch(reader, factory.follow)
+        economy = Economy(settings.stake_policy, settings.floor_price())
+        self.chain = ChainAccess(reader, factory, submitting, watch, budget, economy=economy)
         self.bumping = Bumping(stores.attempts, self.chain)
         self.channels = Channels(stores.attempts, self.chain)
         self.attending = Attending(stores, self.chain)

@@ -3,6 +3,8 @@
 Whatever is missing or malformed raises kale_common's ConfigError: one line that names the variables and never a secret.
 """
 
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
@@ -11,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from backend.domain.rate import Rate
 from backend.domain.signing import MAX_STAKE_STROOPS
+from backend.domain.staking import StakePolicy
 from kale_chain.errors import InvalidSecretError
 from kale_chain.tx import Signer
 from kale_common.errors import ConfigError
@@ -105,6 +108,10 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
         fee_cap_per_hour_stroops: Most that all transactions of an hour (720 ledgers) may cost. Plants leave of it, and
             of the master account's XLM, what harvesting the open pails costs.
         stake_cap_stroops: Most KALE that one plant may stake; the signer refuses more, whoever asks.
+        stake_policy: worthwhile stakes what farmers ask for as far as it earns more than is at risk; asked stakes it
+            whatever it earns.
+        kale_floor_price: XLM that a KALE is worth at the least, such as 0.0005: farmers whose reward would not pay for
+            their fees are not planted. Without it fees are not weighed against rewards.
         head_file: File that records how far the database has come; by default beside the key file. It must be
             writable, and lie on another disk than the database.
         pooler_api_url: Accepted as in the plan; poolers call the backend, which needs no address of theirs.
@@ -125,6 +132,8 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     fee_cap_stroops: Annotated[int, Field(ge=1_000_000, le=1_000_000_000)] = 50_000_000
     fee_cap_per_hour_stroops: Annotated[int, Field(ge=10_000_000, le=1_000_000_000_000)] = 2_000_000_000
     stake_cap_stroops: Annotated[int, Field(ge=1, le=2**63 - 1)] = MAX_STAKE_STROOPS
+    stake_policy: StakePolicy = StakePolicy.WORTHWHILE
+    kale_floor_price: Annotated[Decimal, Field(gt=0, le=1000)] | None = None
     head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
     auth: Annotated[Literal["required", "off"] | None, BeforeValidator(_lower)] = None
@@ -158,6 +167,10 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
                 name, f"is the secret of {signer.address}, not of MASTER_WALLET_ADDRESS {self.master_wallet_address}"
             )
         return signer
+
+    def floor_price(self) -> Fraction | None:
+        """XLM for a KALE, exactly; None if fees are not to be weighed."""
+        return None if self.kale_floor_price is None else Fraction(self.kale_floor_price)
 
     def head_path(self) -> Path:
         """Where the database's head is recorded: HEAD_FILE, or the key file's name with ".head" after it."""

@@ -245,5 +245,6 @@ def _settings(chain: Chain) -> Settings:
             "harvest_channels": CHANNELS,
             "ledger_poll_ms": int(POLL_SECONDS * 1000),
             "harvest_interval_seconds": 60,
+            "stake_policy": "asked",
         }
     )

@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
 from backend.domain.farmer import MAX_STAKE_BASIS_POINTS
+
+
+class StakePolicy(StrEnum):
+    """Which stakes are planted."""
+
+    WORTHWHILE = "worthwhile"
+    """At most what the farmer asks and what earns anything, or nothing where it earns less than is at risk."""
+    ASKED = "asked"
+    """What the farmer asks, whatever it earns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Economy:
+    """What the pool's owner has decided about money.
+
+    Attributes:
+        policy: Which stakes are planted.
+        floor_price: XLM that a KALE is worth at the least; None: fees are not weighed against rewards.
+    """
+
+    policy: StakePolicy = StakePolicy.WORTHWHILE
+    floor_price: Fraction | None = None
 
 
 def stake(balance_stroops: int, stake_basis_points: int, fixed_stroops: int | None = None) -> int:

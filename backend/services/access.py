@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from backend.domain.staking import Economy
 from backend.ports.chain import ChainReader, TransactionFactory
 from backend.services.budget import Budget
 from backend.services.following import FarmWatch
@@ -21,3 +22,4 @@ class ChainAccess:
     watch: FarmWatch
     budget: Budget
     gate: Gate = field(default_factory=Gate)
+    economy: Economy = field(default_factory=Economy)

@@ -16,10 +16,10 @@ from backend.domain.farmer import FarmerKey
 from backend.domain.plant import RESOURCE_FAILURES, FarmView, Plant, PlantRequest, PlantState
 from backend.domain.settlement import PlantFailed
 from backend.domain.spending import Allowance
-from backend.domain.staking import stake
 from backend.errors import VaultError
 from backend.ports.stores import Candidate, UnsentPlant
 from backend.services.access import ChainAccess
+from backend.services.staking import Staking
 from backend.services.submitting import LEDGER_WINDOW, attempt_of
 from kale_chain.clock import Pace
 from kale_chain.model import Account
@@ -81,16 +81,22 @@ class PlantPlanner:
         self._factory = chain.factory
         self._submitting = chain.submitting
         self._budget = chain.budget
+        self._staking = Staking(chain.reader, chain.watch, chain.economy)
 
     async def plan(
         self, request: PlantRequest, earlier: Sequence[UUID], candidates: Sequence[Candidate], window: Window
     ) -> PlantPlan:
-        """The plan of a request, in transactions for these ledgers."""
+        """The plan of a request, in transactions for these ledgers. Farmers who are better not planted have no part."""
         addresses = [candidate.key.address for candidate in candidates]
         accounts, balances, allowance = await asyncio.gather(
             self._reader.accounts(addresses), self._reader.balances(addresses), self._budget.allowance(window.closed)
         )
-        planned = await _all(self._planned(request, each, accounts, balances, window) for each in candidates)
+        stakes = await self._staking.stakes(request.block_index, candidates, balances)
+        planned = await _all(
+            self._planned(_intent(request, each.key, stakes[each.key.address]), each.key, accounts, balances, window)
+            for each in candidates
+            if each.key.address in stakes
+        )
         plants, attempts = [], []
         for each in planned:
             plant, attempt = _afforded(*each, allowance)
@@ -116,25 +122,14 @@ class PlantPlanner:
 
     async def _planned(
         self,
-        request: PlantRequest,
-        candidate: Candidate,
+        plant: Plant,
+        key: FarmerKey,
         accounts: Mapping[str, Account],
         balances: Mapping[str, int],
         window: Window,
     ) -> tuple[Plant, Attempt | None]:
-        key = candidate.key
-        balance = balances.get(key.address)
-        plant = Plant(
-            plant_id=uuid4(),
-            farmer_id=key.farmer_id,
-            address=key.address,
-            block_index=request.block_index,
-            pooler_id=request.pooler_id,
-            stake_stroops=stake(balance or 0, candidate.stake_basis_points, candidate.fixed_stake_stroops),
-            state=PlantState.PENDING,
-        )
         outcome: Attempt | Failure
-        if key.address in accounts and balance is None:
+        if key.address in accounts and key.address not in balances:
             outcome = _MISSING_TRUSTLINE
         else:
             outcome = await self._attempt(plant, key, accounts, window)
@@ -162,6 +157,19 @@ class PlantPlanner:
             _log.exception("a farmer's key does not sign", farmer_id=str(key.farmer_id))
             return Failure(FailureReason.KEY_UNAVAILABLE, str(error))
         return attempt_of(signed, AttemptKind.PLANT, plant.plant_id, created_ledger=window.closed)
+
+
+def _intent(request: PlantRequest, key: FarmerKey, stroops: int) -> Plant:
+    """The plant of a farmer with this stake."""
+    return Plant(
+        plant_id=uuid4(),
+        farmer_id=key.farmer_id,
+        address=key.address,
+        block_index=request.block_index,
+        pooler_id=request.pooler_id,
+        stake_stroops=stroops,
+        state=PlantState.PENDING,
+    )
 
 
 async def _all(building: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -155,3 +155,45 @@ async def test_restart_in_mid_block_resumes_the_stream_and_plants_nobody_twice(s
         assert len(pails) == 4
         for event in events:
             assert (await pool.farmer(event.farmer_id)).open_stake_stroops == DEPOSIT // 10
+
+
+async def near_the_end(pool: Pool, ledgers: int) -> tuple[int, int]:
+    """Goes on until so many ledgers are missing to the end of a block that a stranger opened.
+
+    The next block, and the first ledger that can open it.
+    """
+    await pool.world.plant_as_stranger(await pool.open_block())
+    farm = await pool.world.farm.farm()
+    last = await pool.world.rpc.latest_ledger()
+    await pool.advance((farm.block.ends_at - last.close_time) // 5 - ledgers)
+    last = await pool.world.rpc.latest_ledger()
+    return farm.index + 1, last.sequence + -(-(farm.block.ends_at - last.close_time) // 5)
+
+
+async def test_a_block_asked_for_early_is_planted_in_the_ledger_that_opens_it(pool: Pool) -> None:
+    farmers = await pool.onboard(3, stroops=DEPOSIT)
+    block, opening = await near_the_end(pool, 2)
+    events, summary = await pool.plant(request(block))
+    assert summary.planted == len(farmers)
+    assert {event.planted.ledger_sequence for event in events} == {opening}
+    assert (await pool.world.farm.farm()).index == block
+
+
+async def test_a_plant_for_a_ledger_that_closes_too_soon_is_built_once_more(pool: Pool) -> None:
+    """The ledger after the last one seen closes after 1 s instead of 5: the block is not over, and the plant traps."""
+    (farmer,) = await pool.onboard(1, stroops=DEPOSIT)
+    block, opening = await near_the_end(pool, 2)
+    reading = asyncio.ensure_future(pool.plant(request(block)))
+
+    async def sent() -> bool:
+        return (await pool.caught_up()).backend.open_attempts == 1
+
+    await pool.advance()
+    await pool.eventually(sent)
+    await pool.world.devnet.ledger.close_ledger(seconds=1)
+    (event,), summary = await reading
+    assert (summary.planted, summary.failed) == (1, 0)
+    # After such a surprise a ledger has to be surely late enough.
+    assert opening < event.planted.ledger_sequence <= opening + 2
+    balances = await pool.world.farm.balances([farmer.wallet_address])
+    assert balances == {farmer.wallet_address: DEPOSIT * 9 // 10}

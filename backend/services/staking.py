@@ -1,0 +1,125 @@
+"""Whom to plant in a block with what stake: what each farmer's settings ask for, and what of that pays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import structlog
+
+from backend.domain.plant import FarmView
+from backend.domain.staking import Economy, StakePolicy, stake
+from backend.ports.chain import ChainReader
+from backend.ports.stores import Candidate
+from backend.services.following import FarmWatch
+from kale_chain.model import BLOCK_SECONDS, Block
+from kale_chain.planning import inputs
+from kale_chain.planning.plants import PlantPlan, Reason, plan_plants
+from kale_chain.rewards import Scoring, base_reward
+
+_log = structlog.get_logger()
+
+_HASHES_PER_SECOND = 10_000_000
+"""What poolers are believed to search with: zeros, on which this bears, hardly change a stake's worth."""
+_FEES = inputs.Fees(plant=19_000, work=14_000, harvest=12_000)
+"""Stroops of XLM each call costs on mainnet without surge."""
+
+
+class Staking:
+    """Decides the stakes of a block's plants."""
+
+    def __init__(self, reader: ChainReader, watch: FarmWatch, economy: Economy) -> None:
+        self._reader = reader
+        self._watch = watch
+        self._economy = economy
+
+    async def stakes(
+        self, block_index: int, candidates: Sequence[Candidate], balances: Mapping[str, int]
+    ) -> Mapping[str, int]:
+        """The stake in stroops of each farmer to plant, by address; those who are better not planted are missing.
+
+        Args:
+            block_index: The block to plant in.
+            candidates: The farmers.
+            balances: What each may stake from, in stroops by address.
+        """
+        asked = {
+            one.key.address: stake(balances.get(one.key.address, 0), one.stake_basis_points, one.fixed_stake_stroops)
+            for one in candidates
+        }
+        if self._economy.policy is StakePolicy.ASKED or not asked:
+            return asked
+        plan = await self._plan(block_index, asked)
+        _report(plan)
+        return {one.farmer: one.stake_stroops for one in plan.farmers if one.planting}
+
+    async def _plan(self, block_index: int, asked: Mapping[str, int]) -> PlantPlan:
+        view = self._watch.view
+        before, ours = await self._block_before(view, block_index, list(asked))
+        is_open = view.open_block is not None and block_index == view.farm.index
+        block = view.open_block if is_open else view.farm.block.opened_at(view.turnover_time)
+        assert block is not None
+        plan_view = inputs.PlantView(
+            index=block_index,
+            block=block,
+            clock=self._clock(view, is_open=is_open),
+            market=inputs.Market(base_reward(block_index), _rivals(before, ours), self._economy.floor_price),
+            hashes_per_second=_HASHES_PER_SECOND,
+            fees=_FEES,
+            lone=before is not None and 2 * ours > before.normalized_total,
+        )
+        candidates = [inputs.Candidate(address, stroops) for address, stroops in asked.items()]
+        return plan_plants(plan_view, candidates, ledger=view.ledger.sequence if is_open else 0)
+
+    def _clock(self, view: FarmView, *, is_open: bool) -> inputs.ClockEstimate:
+        pace = self._watch.pace
+        opening = pace.opening(view.ledger, view.turnover_time)
+        length = int(BLOCK_SECONDS / pace.mean)
+        if is_open:
+            age = int((view.ledger.close_time - view.farm.block.timestamp) / pace.mean)
+            opened = max(view.ledger.sequence - age, 0)
+            return inputs.ClockEstimate(opened, opening.last_safe, opening.latest - opening.earliest)
+        return inputs.ClockEstimate(opening.expected, opening.expected + length - 1)
+
+    async def _block_before(
+        self, view: FarmView, block_index: int, addresses: Sequence[str]
+    ) -> tuple[Block | None, int]:
+        """The block before this one, and what these farmers have scored in it."""
+        index = block_index - 1
+        if index < 0:
+            return None, 0
+        block = view.open_block if index == view.farm.index else await self._reader.block(index)
+        if block is None:
+            return None, 0
+        _, entries = await self._reader.pails([(address, index) for address in addresses])
+        scoring = Scoring(block)
+        pails = [entry.pail for entry in entries.values()]
+        scores = [
+            scoring.score(pail.gap, pail.stake, pail.zeros)
+            for pail in pails
+            if pail.gap is not None and pail.zeros is not None
+        ]
+        return block, sum(scores)
+
+
+def _rivals(block: Block | None, ours: int) -> Fraction:
+    """The score of all others in a block, in units of its widest range."""
+    if block is None:
+        return Fraction(0)
+    return Fraction(max(block.normalized_total - ours, 0), Scoring(block).widest)
+
+
+def _report(plan: PlantPlan) -> None:
+    """Tells of farmers who are not planted, and why."""
+    for reason in (Reason.FEES, Reason.TOO_LATE):
+        left_out = [one for one in plan.farmers if one.reason is reason]
+        if left_out:
+            _log.warning(
+                "farmers are not planted",
+                block_index=plan.index,
+                why=reason.value,
+                mode=plan.mode.value,
+                farmers=[one.farmer for one in left_out],
+                expected_kale_stroops=max(one.reward_stroops for one in left_out),
+                fees_stroops=left_out[0].fee_stroops,
+            )
