@@ -16,7 +16,7 @@ from backend.services.planting import PlantSummary
 from kale_chain.hashing import count_zeros, work_hash
 from kale_chain.model import BLOCK_SECONDS, Block
 from kale_chain.tx import Bounds, ClassicCalls, FarmCalls, Signer, Transaction, fee_bump
-from simulator.chain import Chain
+from simulator.chain import LEDGER_SECONDS, Chain
 from simulator.errors import Violation
 from simulator.life import GoneError, Life
 from simulator.truth import TruePail, Truth
@@ -141,13 +141,13 @@ class Strangers:
     accounts: Accounts
     climate: Climate
     rolls: random.Random
-    patience: int = 5
+    patience: int = 4
 
     def act(self) -> None:
         """Acts once after a ledger has closed."""
         overdue = self.chain.close_time - self.truth.opened - BLOCK_SECONDS
         if overdue >= 0:
-            seconds = 0 if self.rolls.random() < self.climate.stranger_opens else 15 * self.patience
+            seconds = 0 if self.rolls.random() < self.climate.stranger_opens else LEDGER_SECONDS * self.patience
             if overdue >= seconds:
                 self.accounts.plant(self.truth.index + 1)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from devnet.engine_client import EngineClient
@@ -30,6 +31,9 @@ from kale_chain.xdr.entries import (
 )
 
 GENESIS_TIME = 1_750_000_000
+LEDGER_SECONDS = 20
+"""Longer than the network's, so that a block has few ledgers and many blocks can be lived through; a block's length and
+the backstop's mark are multiples of it."""
 
 
 class Chain:
@@ -94,6 +98,10 @@ class Chain:
         entry = self._data(keys.kale_trustline(self.identity, address))
         return 0 if entry is None else read_trustline_balance(entry)
 
+    def has_pail(self, address: str, index: int) -> bool:
+        """Whether a pail is on the ledger."""
+        return self.client.engine.entry(_pail_key(self.identity.farm_id, address, index)) is not None
+
     def farm(self) -> tuple[int, int]:
         """The farm's index and the time of the last opening."""
         entry = self._data(keys.instance(self.identity.farm_id))
@@ -108,12 +116,12 @@ class Chain:
 
     def pail(self, address: str, index: int) -> PailEntry | None:
         """A pail, if it is on the ledger."""
-        found = self.client.engine.entry(keys.pail(self.identity.farm_id, address, index).to_xdr())
+        found = self.client.engine.entry(_pail_key(self.identity.farm_id, address, index))
         return None if found is None else PailEntry(read_pail(found[0]), found[2] or 0)
 
     def expire(self, address: str, index: int) -> None:
         """Ends a pail's life now."""
-        self.client.engine.expire_entry(keys.pail(self.identity.farm_id, address, index).to_xdr())
+        self.client.engine.expire_entry(_pail_key(self.identity.farm_id, address, index))
 
     def administer(self, function: str, arguments: Sequence[Any] = ()) -> None:
         """Has the homesteader call the farm in the next ledger; does nothing if that would fail."""
@@ -145,3 +153,8 @@ class Chain:
             homesteader=scenario.homesteader.public_key,
             passphrase=scenario.passphrase,
         )
+
+
+@lru_cache(maxsize=1_024)
+def _pail_key(farm_id: str, address: str, index: int) -> str:
+    return keys.pail(farm_id, address, index).to_xdr()

@@ -11,7 +11,7 @@ from backend.domain.plant import PlantState
 from backend.services.submitting import LEDGER_WINDOW
 from devnet.records import LedgerRecord
 from kale_chain.model import BLOCK_SECONDS
-from simulator.chain import Chain
+from simulator.chain import LEDGER_SECONDS, Chain
 from simulator.errors import Violation
 from simulator.memory import MemoryStores
 from simulator.memory.tables import HarvestRow, Tables
@@ -159,7 +159,7 @@ class Checker:
     def _overdue(self, rows: dict[PailKey, HarvestRow]) -> None:
         if self._health.ledgers <= _HARVEST_GRACE_LEDGERS:
             return
-        ledgers_in_block = BLOCK_SECONDS // 15
+        ledgers_in_block = BLOCK_SECONDS // LEDGER_SECONDS
         for key, pail in self._truth.open_pails.items():
             age = self._truth.index - pail.block_index
             if key in rows and age > 4 + _HARVEST_GRACE_LEDGERS // ledgers_in_block:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kale_chain.model import BLOCK_SECONDS
+from simulator.chain import LEDGER_SECONDS
 from simulator.life import Life
 from simulator.memory import Tables
 from simulator.truth import PailKey
@@ -19,7 +21,7 @@ _USUAL_BASE_FEE = 100
 _SPIKE = 20
 _SNAPSHOT_BLOCKS = 3
 _LONGEST = 12
-_LEDGERS_IN_BLOCK = 20
+_LEDGERS_IN_BLOCK = BLOCK_SECONDS // LEDGER_SECONDS
 
 
 @dataclass

@@ -17,6 +17,7 @@ from stellar_sdk import xdr as stellar_xdr
 from kale_chain.model import FarmIdentity, Pail
 from kale_chain.xdr import keys
 from kale_chain.xdr.entries import decoded
+from kale_chain.xdr.results import decoded_meta
 
 Kind = stellar_xdr.LedgerEntryChangeType
 
@@ -113,7 +114,7 @@ def _address(key: bytes) -> str:
 
 
 def _read(raw: bytes, identity: FarmIdentity, addresses: Collection[str]) -> TransactionChanges:
-    meta = stellar_xdr.TransactionMeta.from_xdr_bytes(raw)
+    meta = decoded_meta(raw)
     pails = _Tracked(lambda entry: _pail(entry, identity), lambda key: _pail_key(key, identity))
     lines = _Tracked(lambda entry: _line(entry, identity), lambda key: _line_key(key, identity))
     for change in _changes(meta):

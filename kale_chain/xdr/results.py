@@ -4,6 +4,7 @@ import base64
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stellar_sdk import StrKey, scval
 from stellar_sdk import xdr as stellar_xdr
@@ -17,6 +18,8 @@ Code = stellar_xdr.TransactionResultCode
 _FEE_BUMPS = (Code.txFEE_BUMP_INNER_SUCCESS, Code.txFEE_BUMP_INNER_FAILED)
 _FEE_BUMP_CODES = frozenset(code.value for code in _FEE_BUMPS)
 _FEE_CODE_HASH = struct.Struct(">8xi32s")
+# Enough for what a ledger does to us while nothing is planted; each takes some 100 KiB.
+_REMEMBERED = 32
 _HASH_DIGITS_BASE64 = 60
 """Digits of base64 that hold the first 45 bytes, one more than are read."""
 
@@ -113,6 +116,15 @@ def _soroban_meta(
     return newest.soroban_meta if newest else None
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def decoded_meta(raw: bytes) -> stellar_xdr.TransactionMeta:
+    """A transaction's meta from its bytes, which nobody may change.
+
+    One that interests us is asked for its changes and then for its result: what was decoded lately is kept.
+    """
+    return stellar_xdr.TransactionMeta.from_xdr_bytes(raw)
+
+
 def read_return_value(meta_xdr: str) -> Native:
     """A contract call's return value as Python; None for void and where nothing was called.
 
@@ -121,7 +133,7 @@ def read_return_value(meta_xdr: str) -> Native:
     """
 
     def value() -> Native:
-        soroban = _soroban_meta(stellar_xdr.TransactionMeta.from_xdr(meta_xdr))
+        soroban = _soroban_meta(decoded_meta(base64.b64decode(meta_xdr)))
         return scval.to_native(soroban.return_value) if soroban and soroban.return_value else None
 
     return decoded("a transaction's meta", value)
@@ -151,7 +163,7 @@ def read_contract_failure(diagnostic_events: Sequence[str], meta_xdr: str | None
     def failure() -> ContractFailure | None:
         events = [stellar_xdr.DiagnosticEvent.from_xdr(event) for event in diagnostic_events]
         if not events and meta_xdr:
-            meta = stellar_xdr.TransactionMeta.from_xdr(meta_xdr)
+            meta = decoded_meta(base64.b64decode(meta_xdr))
             events = list(meta.v4.diagnostic_events) if meta.v4 else []
         errors = list(_contract_errors(events))
         return next((error for error in errors if error.code == errors[-1].code), None)
