@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 TEST_JOBS ?= 2
 BENCH_ARGS ?=
 
-.PHONY: help setup build demo test check sim deep kill bench bench-reliability wheel proto lock format clean
+.PHONY: help setup build demo test check sim deep kill bench bench-planner bench-reliability wheel proto lock format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -81,6 +81,9 @@ kill: build ## Kill PostgreSQL and the backend while they farm: KILLS=200 SEED=1
 
 bench: build ## Measure the nonce search against other implementations: BENCH_ARGS="--svg FILE"
 	PYTHONPATH=. $(PY) benches/hash_rate.py $(BENCH_ARGS)
+
+bench-planner: setup ## Measure the planner in simulated farms: BENCH_ARGS="--svg docs/images"
+	$(PY) -m simulator.planner --jobs $(JOBS) $(BENCH_ARGS)
 
 bench-reliability: build ## Measure 10,000 lives on PostgreSQL, and 500 farmers planted at once
 	PYTHONPATH=. $(PY) benches/book_lives.py

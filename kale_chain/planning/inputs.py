@@ -9,7 +9,7 @@ from kale_chain.planning.laws import LATENCY, TURNOVER, Law
 LEDGER_CAPACITY = 100
 """Transactions of ours that one ledger surely takes, for want of anything measured."""
 
-_PRIOR_STAKES = 2_000
+_PRIOR_PAILS = 2_000
 _PRIOR_LOST = 1
 
 
@@ -35,15 +35,15 @@ class ClockEstimate:
 
 @dataclass(frozen=True, slots=True)
 class LossHistory:
-    """Stakes planted lately and how many of them were lost, in pails."""
+    """Pails planted lately and how many of them were never worked, whatever their stake."""
 
-    staked: int = 0
+    planted: int = 0
     lost: int = 0
 
     @property
     def chance(self) -> Fraction:
         """The chance of losing a stake: a little above what was seen, and 1 in 2,000 before anything was."""
-        return Fraction(min(self.lost, self.staked) + _PRIOR_LOST, self.staked + _PRIOR_STAKES)
+        return Fraction(min(self.lost, self.planted) + _PRIOR_LOST, self.planted + _PRIOR_PAILS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class PlantView:
         hashes_per_second: Of all poolers that will work for these farmers.
         seconds: The block's expected length.
         fees: What it costs.
-        losses: Stakes lost so far.
+        losses: How many of our pails were lost so far.
         chances: What was learned of the network.
         lone: Whether our farmers made most of the block's ranges.
         harvest_after_blocks: Blocks to wait before the harvest, 1 or more.

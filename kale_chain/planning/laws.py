@@ -38,7 +38,7 @@ class Law:
     def with_seen(self, delays: Sequence[int], lost: int = 0) -> Self:
         """This law and what was seen since: `delays[d]` times a delay of `d` ledgers, `lost` times none at all.
 
-        A default counts as much as the 100 cases it stands for and fades as more is seen.
+        A default counts as much as the cases it stands for and fades as more is seen.
         """
         counts = tuple(mine + more for mine, more in zip_longest(self.counts, delays, fillvalue=0))
         return replace(self, counts=counts, lost=self.lost + lost)
@@ -47,7 +47,7 @@ class Law:
 LATENCY = Law(counts=(92, 7), lost=1)
 """Ledgers between the one a transaction is aimed at and the one that applies it, for want of anything seen."""
 
-TURNOVER = Law(counts=(50, 25, 15, 10))
+TURNOVER = Law(counts=(4, 2, 1, 1))
 """Ledgers between the first that can open the next block and the one that does, for want of anything seen."""
 
 

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+from kale_chain.model import Block
 from kale_chain.planning.inputs import Chances
 from kale_chain.planning.laws import Landings, works_in
 from kale_chain.rewards import Scoring
@@ -38,19 +39,27 @@ def insured_by(last_safe: int, chances: Chances) -> int:
 class Timing:
     """Weighs ledgers for a block's last works.
 
+    A gap above `block.max_gap` earns no more in this block. But it makes the next block's range, in which those who
+    work earlier then score less: a ledger beyond counts as much as one before.
+
     Args:
-        scoring: The block's.
+        block: Its ranges.
         last_safe: The last ledger in which the block surely is not over.
         chances: How long transactions take, and how long after `last_safe` the next block opens.
     """
 
-    def __init__(self, scoring: Scoring, last_safe: int, chances: Chances) -> None:
-        self._scoring = scoring
+    def __init__(self, block: Block, last_safe: int, chances: Chances) -> None:
+        self._scoring = Scoring(block)
+        self._max_gap = block.max_gap
+        self._beyond = self._scoring.widest // max(1, block.max_gap)
+        self._gaps: dict[int, int] = {}
         self._last_safe = last_safe
         self._turnover = chances.turnover
         self._landings = Landings.of(chances.latency)
-        self._sure = last_safe + 1 - len(self._landings.weights)
         self.deadline = last_safe + chances.turnover.longest
+        # Before the first of these even the longest delay ends in time: earlier only makes the gap smaller.
+        sure = last_safe + 1 - len(self._landings.weights)
+        self._outcomes = {ledger: self._outcome(ledger) for ledger in range(sure, self.deadline + 1)}
 
     def final(self, planted: int, rest: int, fallback: int, first: int) -> int:
         """The ledger to aim the last work at: where it scores most on average, the earliest of equals.
@@ -61,26 +70,33 @@ class Timing:
             fallback: What remains if it comes too late: the score of the work before, or less the stake's worth.
             first: No ledger before this one; it is the answer if there is none left.
         """
-        # Before `_sure` even the longest delay ends in time: earlier only makes the gap smaller.
-        ledgers = range(max(first, self._sure), self.deadline + 1)
-        return max(ledgers, key=lambda ledger: (self.worth(ledger, planted, rest, fallback), -ledger), default=first)
-
-    def worth(self, ledger: int, planted: int, rest: int, fallback: int) -> int:
-        """Average score of a work aimed at `ledger`, times a number that is the same for all ledgers."""
-        certain = 2 * self._turnover.total
-        worth = self._landings.lost * certain * fallback
-        for delay, weight in self._landings:
-            applied = ledger + delay
-            taken = works_in(self._turnover, applied - self._last_safe - 1)
-            score = self._scoring.gap(applied - planted) + rest
-            worth += weight * (taken * score + (certain - taken) * fallback)
-        return worth
+        best, most = first, None
+        for ledger, (taken, missed) in self._outcomes.items():
+            if ledger < first:
+                continue
+            worth = missed * fallback + sum(weight * (self._gap(late - planted) + rest) for late, weight in taken)
+            if most is None or worth > most:
+                best, most = ledger, worth
+        return best
 
     def chance_of_missing(self, ledger: int) -> Fraction:
         """The chance that a work aimed at `ledger` is not in its block."""
+        taken, missed = self._outcome(ledger)
+        return Fraction(missed, missed + sum(weight for _, weight in taken))
+
+    def _outcome(self, ledger: int) -> tuple[list[tuple[int, int]], int]:
+        """Weights of the ledgers that can take a work aimed at `ledger`, and the weight of none taking it."""
         certain = 2 * self._turnover.total
-        whole = (self._landings.lost + sum(weight for _, weight in self._landings)) * certain
-        taken = sum(
-            weight * works_in(self._turnover, ledger + delay - self._last_safe - 1) for delay, weight in self._landings
-        )
-        return 1 - Fraction(taken, whole)
+        taken, missed = [], self._landings.lost * certain
+        for delay, weight in self._landings:
+            chance = works_in(self._turnover, ledger + delay - self._last_safe - 1)
+            taken.append((ledger + delay, weight * chance))
+            missed += weight * (certain - chance)
+        return taken, missed
+
+    def _gap(self, gap: int) -> int:
+        worth = self._gaps.get(gap)
+        if worth is None:
+            worth = self._scoring.gap(gap) + max(0, gap - self._max_gap) * self._beyond
+            self._gaps[gap] = worth
+        return worth

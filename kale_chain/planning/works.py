@@ -16,12 +16,14 @@ class Insurance:
 
     Attributes:
         ledger: The ledger to aim it at.
-        most_zeros: Hand in a find with at most so many zeros, so that a better one is left to replace it; if there is
-            none, the best find.
+        most_zeros: Hand in a find with at most so many zeros, so that a better one is left to replace it.
+        least_zeros: And with so many at least, which costs 16^least_zeros hashes if there is none; fewer than others
+            have would widen the next block's range, to the good of those others.
     """
 
     ledger: int
     most_zeros: int
+    least_zeros: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class _Planner:
         self._scoring = Scoring(view.block)
         # The farm still has the block open, so its end is ahead whatever the estimate says.
         self._last_safe = max(view.clock.last_safe_ledger, view.ledger)
-        self._timing = Timing(self._scoring, self._last_safe, view.chances)
+        self._timing = Timing(view.block, self._last_safe, view.chances)
         self._insured_by = insured_by(self._last_safe, view.chances)
         self._unit = self._reward_of(pails)
 
@@ -103,7 +105,9 @@ class _Planner:
         """The insuring work, unless there is one, no time for one, or nothing worth it."""
         if pail.accepted_zeros is not None or ledger >= self._last_safe:
             return None
-        insurance = Insurance(ledger, max(0, (pail.best_zeros or 0) - 1))
+        best, least = pail.best_zeros or 0, self._view.block.min_zeros
+        most = best if best == least else max(0, best - 1)
+        insurance = Insurance(ledger, most, min(most, least))
         price = self._view.market.floor_price
         if pail.stake_stroops or price is None:
             return insurance

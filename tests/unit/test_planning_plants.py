@@ -140,7 +140,7 @@ def test_farmers_stake_all_that_is_allowed_up_to_the_blocks_most() -> None:
 
 
 def test_nothing_is_staked_where_more_is_lost_than_earned() -> None:
-    often = replace(USUAL, losses=LossHistory(staked=10_000, lost=300))
+    often = replace(USUAL, losses=LossHistory(planted=10_000, lost=300))
     assert {one.stake_stroops for one in plan_plants(often, farmers(20)).farmers} == {0}
 
 

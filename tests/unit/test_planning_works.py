@@ -15,7 +15,7 @@ from kale_chain.planning.laws import LATENCY, TURNOVER, Landings, Law, works_in
 from kale_chain.planning.timing import Timing, insured_by, tries_needed
 from kale_chain.planning.works import WorkPlan, plan_works
 from kale_chain.planning.zeros import MAX_ZEROS, target_zeros
-from kale_chain.rewards import Scoring, base_reward
+from kale_chain.rewards import base_reward
 from tests.fixtures.ranges import blocks
 
 KALE = 10**7
@@ -170,7 +170,7 @@ def test_without_insurance_a_big_stake_is_handed_in_earlier() -> None:
     late = replace(USUAL, ledger=OPENED + 56)
     bold = only(plan_works(late, [replace(PAIL, accepted_zeros=6, accepted_gap=43)]))
     assert (bold.insurance, bold.final_not_before) == (None, OPENED + 59)
-    timing = Timing(Scoring(USUAL.block), OPENED + 59, Chances())
+    timing = Timing(USUAL.block, OPENED + 59, Chances())
     assert timing.final(OPENED, 3 * 10**9, -(10**13), OPENED + 1) < OPENED + 59
 
 
@@ -204,7 +204,7 @@ def test_the_worse_the_network_the_earlier_pails_are_insured(lost: int, tries: i
 
 def test_a_default_law_fades_as_more_is_seen() -> None:
     seen = TURNOVER.with_seen([0, 0, 0, 0, 900])
-    assert seen == Law((50, 25, 15, 10, 900))
+    assert seen == Law((4, 2, 1, 1, 900))
     assert seen.longest == 4
     assert LATENCY.with_seen([], lost=9) == Law((92, 7), 10)
     with pytest.raises(ValueError, match="one of them above 0"):
