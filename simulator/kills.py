@@ -19,7 +19,6 @@ from rich.console import Console
 from devnet.demo.pool import Options, Outcome, Pool
 from devnet.demo.processes import DemoError
 
-LONGEST_PAUSE_SECONDS = 5.0
 BACKEND_SHARE = 0.2
 """A killed backend takes longest to come back: the rest of the kills hit PostgreSQL, one in ten hits both."""
 BOTH_SHARE = 0.1
@@ -73,13 +72,23 @@ class Report:
         return self.balanced == self.accounts and standing.lost == standing.taken == standing.doubled == 0
 
 
+@dataclass(frozen=True, slots=True)
+class Kills:
+    """What is asked for."""
+
+    number: int
+    seed: int
+    longest_pause: float
+
+
 @app.command()
-def kills(
+def run(
     *,
     number: Annotated[int, typer.Option("--kills", min=1, help="How many.")] = 200,
     seed: Annotated[int, typer.Option(help="What is killed when.")] = 1,
     farmers: Annotated[int, typer.Option(min=1, max=100, help="Farmers in the pool.")] = 5,
     close_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two ledgers.")] = 1.0,
+    longest_pause: Annotated[float, typer.Option(min=0.1, help="Seconds between two kills, at most.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Farm on the local ledger while PostgreSQL and the backend are killed; exit code 1 if anything was lost.
@@ -97,9 +106,10 @@ def kills(
             keep=True,
             directory=Path(place),
             run_id=f"kills-{seed}",
+            usual_ports=False,
         )
         try:
-            report = asyncio.run(_run(options, number, seed, console))
+            report = asyncio.run(_run(options, Kills(number, seed, longest_pause), console))
         except DemoError as error:
             console.print(f"the pool did not come back: {error}", markup=False)
             raise typer.Exit(1) from error
@@ -107,15 +117,15 @@ def kills(
     raise typer.Exit(0 if report.good else 1)
 
 
-async def _run(options: Options, number: int, seed: int, console: Console) -> Report:
+async def _run(options: Options, kills: Kills, console: Console) -> Report:
     loop = asyncio.get_running_loop()
     started = loop.time()
     async with contextlib.AsyncExitStack() as stack:
         pool = await Pool.start(options, stack, Console(quiet=True))
-        killed = await _kill(pool, number, random.Random(seed), console)  # noqa: S311 - chance, not secrecy
+        killed = await _kill(pool, kills, console)
         outcome, standing = await _close(pool)
     return Report(
-        seed=seed,
+        seed=kills.seed,
         kills=killed.total(),
         killed=dict(killed),
         seconds=round(loop.time() - started, 1),
@@ -125,13 +135,14 @@ async def _run(options: Options, number: int, seed: int, console: Console) -> Re
     )
 
 
-async def _kill(pool: Pool, number: int, chance: random.Random, console: Console) -> Counter[str]:
+async def _kill(pool: Pool, kills: Kills, console: Console) -> Counter[str]:
+    chance = random.Random(kills.seed)  # noqa: S311 - chance, not secrecy
     killed: Counter[str] = Counter()
     enough = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, enough.set)
-    for done in range(1, number + 1):
+    for done in range(1, kills.number + 1):
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(enough.wait(), chance.uniform(0, LONGEST_PAUSE_SECONDS))
+            await asyncio.wait_for(enough.wait(), chance.uniform(0, kills.longest_pause))
             break
         lot = chance.random()
         what = "both" if lot < BOTH_SHARE else "backend" if lot < BOTH_SHARE + BACKEND_SHARE else "postgresql"
@@ -139,7 +150,7 @@ async def _kill(pool: Pool, number: int, chance: random.Random, console: Console
         killed[what] += 1
         standing = await _standing(pool)
         console.print(
-            f"{done}/{number} {what} killed; {standing.planted} planted, {standing.harvested} harvested, "
+            f"{done}/{kills.number} {what} killed; {standing.planted} planted, {standing.harvested} harvested, "
             f"{standing.lost} lost, {standing.open_attempts} attempts open"
         )
     return killed

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class Options:
     keep: bool
     directory: Path
     run_id: str
+    usual_ports: bool = True
+    """Whether to serve on 3000, 3001, 8000 and 8001 where they are free; another pool could take them at a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ class Pool:
             "MASTER_WALLET_ADDRESS": self._ledger["master_address"],
             "KEY_FILE": str(key_file),
             "HARVEST_CHANNELS": str(min(100, max(20, self._options.farmers))),
-            **_ports(3000, 8000),
+            **self._ports(3000, 8000),
         }
         if not key_file.exists():
             await Service("key", "backend", "key", "create", env=env, directory=directory).run()
@@ -150,11 +153,16 @@ class Pool:
             "FEE_ACCOUNT_SECRET_FILE": str(directory / "fee-account.key"),
             "STATE_DIRECTORY": str(directory / "pooler"),
             "MAX_WORK_PROCESSES": str(self._options.farmers),
-            **_ports(3001, 8001),
+            **self._ports(3001, 8001),
         }
         for step in ("create", "fund"):
             await Service(f"accounts-{step}", "pooler", "accounts", step, env=env, directory=directory).run()
         await self._serve("pooler", env, stack)
+
+    def _ports(self, grpc_port: int, http_port: int) -> dict[str, str]:
+        """The usual ports, or ones of the system's choice where those are taken (another pool may be running)."""
+        choose = _free_or_any if self._options.usual_ports else _rarely_taken
+        return {"PORT": str(choose(grpc_port)), "HTTP_PORT": str(choose(http_port))}
 
     async def _serve(self, name: str, env: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
         program = self.pooler if name == "pooler" else (name, "run")
@@ -267,11 +275,6 @@ def ledger_of(options: Options) -> Service:
     )
 
 
-def _ports(grpc_port: int, http_port: int) -> dict[str, str]:
-    """The usual ports, or ones of the system's choice where those are taken (another pool may be running)."""
-    return {"PORT": str(_free_or_any(grpc_port)), "HTTP_PORT": str(_free_or_any(http_port))}
-
-
 def _free_or_any(port: int) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -286,3 +289,8 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
         await task
+
+
+def _rarely_taken(port: int) -> int:
+    """A free port near the usual one, below those that the system gives to outgoing connections."""
+    return next(free for free in range(port + 10_000 + os.getpid() % 10_000, 32_000, 7) if _free_or_any(free))
