@@ -7,6 +7,9 @@ from kale_chain.planning.inputs import Chances
 from kale_chain.planning.laws import Landings, works_in
 from kale_chain.rewards import Scoring
 
+YOUNG_RANGE = 2
+"""Ledgers between the smallest and the largest gap from which on a range was made by more than a few farmers."""
+
 RISK = Fraction(1, 10**7)
 """The chance that a pail is not insured in time."""
 
@@ -40,7 +43,8 @@ class Timing:
     """Weighs ledgers for a block's last works.
 
     A gap above `block.max_gap` earns no more in this block. But it makes the next block's range, in which those who
-    work earlier then score less: a ledger beyond counts as much as one before.
+    work earlier then score less: a ledger beyond counts as much as one before, except on a young farm, whose range
+    tells nothing of the others yet.
 
     Args:
         block: Its ranges.
@@ -51,7 +55,8 @@ class Timing:
     def __init__(self, block: Block, last_safe: int, chances: Chances) -> None:
         self._scoring = Scoring(block)
         self._max_gap = block.max_gap
-        self._beyond = self._scoring.widest // max(1, block.max_gap)
+        young = block.max_gap - block.min_gap < YOUNG_RANGE
+        self._beyond = 0 if young else self._scoring.widest // block.max_gap
         self._gaps: dict[int, int] = {}
         self._last_safe = last_safe
         self._turnover = chances.turnover

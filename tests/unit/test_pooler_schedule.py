@@ -88,7 +88,7 @@ def test_the_end_of_a_block_counts_from_the_instances_record() -> None:
     ],
 )
 def test_work_is_sent_for_the_next_ledger(closed: int, *, insured: bool, expected: Stage) -> None:
-    insurance = None if insured else Insurance(44, 3)
+    insurance = None if insured else Insurance(44, 3, 0)
     plan = WorkPlan(FARMER, 1, 7, 0, insurance, final_not_before=59, deadline=60)
     assert stage(plan, closed) is expected
 
