@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from simulator.planner import picture
@@ -36,8 +35,10 @@ def measure(
         todo = tasks(scenario or [], seeds, blocks)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--scenario") from error
-    console = Console(stderr=True)
-    outcomes = list(track(run_all(todo, jobs), "Playing seasons", total=len(todo), console=console))
+    outcomes = []
+    for task, outcome in run_all(todo, jobs):
+        outcomes.append((task, outcome))
+        typer.echo(f"{len(outcomes)} of {len(todo)} seasons: {task.name}", err=True)
     measured, once = lines(outcomes), curve(outcomes)
     if svg is not None:
         _draw(svg, measured, once)
