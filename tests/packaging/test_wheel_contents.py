@@ -11,7 +11,16 @@ import pytest
 from stellar_sdk import StrKey
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("backend", "pooler", "kalepool", "kale_chain", "kale_common", "kale_hash_rs", "kale_lifeboat")
+PACKAGES = (
+    "backend",
+    "pooler",
+    "kalepool",
+    "kale_chain",
+    "kale_common",
+    "kale_hash_rs",
+    "kale_lifeboat",
+    "kale_console",
+)
 RUST = ("kale_hash_rs/src/", "kale_hash_rs/tests/", "kale_hash_rs/benches/", "kale_hash_rs/fuzz/")
 
 pytestmark = pytest.mark.packaging
@@ -44,7 +53,7 @@ def test_wheel_serves_every_python_from_3_11_on(wheel: Path) -> None:
 
 def test_wheel_has_all_commands_and_the_licence(wheel: Path) -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
-    assert {"kale-backend", "kale-pooler", "kale-lifeboat"} <= set(declared)
+    assert {"kale-backend", "kale-pooler", "kale-lifeboat", "kale-pool"} <= set(declared)
     scripts = read(wheel, "entry_points.txt").split()
     assert scripts == ["[console_scripts]", *(f"{name}={entry}" for name, entry in sorted(declared.items()))]
     assert read(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text(encoding="utf-8")
