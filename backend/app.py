@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Self
 
 import structlog
 
+from backend.api.farmer_routes import FarmerRoutes
 from backend.api.farmers import FarmerServicer
 from backend.api.http import HttpServer, http_application
 from backend.api.pool import PoolServicer
@@ -48,10 +49,12 @@ from backend.services.onboarding import Onboarding
 from backend.services.planting import Planting
 from backend.services.quarantining import Quarantining
 from backend.services.recovering import Recovering
+from backend.services.stating import Stating
 from backend.services.status import StatusBoard
 from backend.services.submitting import Submitting
 from backend.services.working import Working
 from backend.vault import HeadFile, LocalVault
+from backend.vault.statement_key import StatementKey
 from kale_chain.identify import check_endpoints, identify
 from kale_chain.model import FarmIdentity
 from kale_chain.rpc import StellarRpc
@@ -132,23 +135,25 @@ class Backend:
         stack.push_async_callback(parts.planting.close)
         await parts.quarantining.act()
         door = Door(stores.tokens, required=settings.auth_required, rate=settings.rate)
-        await self._listen(parts, door, stack)
+        stating = Stating(stores.statements, identity, StatementKey.open(settings.statement_key_path()))
+        await self._listen(parts, door, stating, stack)
         self._spawn("lease", leasing.hold())
         for name, coroutine in parts.tasks(after):
             self._spawn(name, coroutine)
 
-    async def _listen(self, parts: Parts, door: Door, stack: AsyncExitStack) -> None:
+    async def _listen(self, parts: Parts, door: Door, stating: Stating, stack: AsyncExitStack) -> None:
         settings = self._settings
         servicers = Servicers(
             pool=PoolServicer(parts.planting, parts.working, parts.attending),
-            farmers=FarmerServicer(parts.stores.farmers, parts.onboarding),
-            status=StatusServicer(parts.board, parts.attending),
+            farmers=FarmerServicer(parts.stores.farmers, parts.onboarding, stating),
+            status=StatusServicer(parts.board, parts.attending, stating.public_key),
             wallet=WalletServicer(parts.stores),
         )
         grpc_server = GrpcServer(settings.bind_address, settings.port, servicers, door)
         await grpc_server.start()
         stack.push_async_callback(grpc_server.stop, GRACE_SECONDS)
-        application = http_application(parts.planting, parts.working, parts.board, parts.stores.farmers, door)
+        farmer_routes = FarmerRoutes(parts.stores.farmers, stating)
+        application = http_application(parts.planting, parts.working, parts.board, farmer_routes, door)
         http_server = HttpServer(settings.bind_address, settings.http_port, application)
         await http_server.start()
         stack.push_async_callback(http_server.stop)

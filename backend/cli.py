@@ -21,6 +21,7 @@ from backend.config import load_database_settings, load_key_settings, load_setti
 from backend.db.migrations import migrate
 from backend.failing import EXIT_UNREACHABLE, expected_errors
 from backend.quarantine import begin, show
+from backend.statement_command import statement_command, verify_statement_command
 from backend.vault import create_key_file
 from kale_common import logs
 from kale_common.command import ENV_FILE, EnvFile, Json, existing, print_findings, until_signal
@@ -43,6 +44,7 @@ app.add_typer(quarantine, name="quarantine")
 app.add_typer(audit_command.app, name="audit")
 farmer_settings_command.register(farmer_command.app)
 app.add_typer(keys_command.app, name="keys")
+farmer_command.app.command("statement")(statement_command)
 app.add_typer(farmer_command.app, name="farmer")
 app.add_typer(token_command.app, name="token")
 app.add_typer(backup_app, name="backup")
@@ -50,6 +52,7 @@ app.command("restore")(restore_command)
 app.command("drill")(drill_command)
 app.command("at-risk")(at_risk_command)
 app.command("blame")(blame_command)
+app.command("verify-statement")(verify_statement_command)
 
 
 @app.command("run")

@@ -115,6 +115,7 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
         head_file: File that records how far the database has come; by default beside the key file. It must be
             writable, and lie on another disk than the database.
         pooler_api_url: Accepted as in the plan; poolers call the backend, which needs no address of theirs.
+        statement_key_file: File of the key that signs statements; by default beside the key file. Made if missing.
         auth: required: every caller needs a token or a certificate; off: everybody on this machine may do everything.
             By default off on network local and required elsewhere.
         rate_limit_per_second: Calls a second that each client may make for ever.
@@ -136,6 +137,7 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     kale_floor_price: Annotated[Decimal, Field(gt=0, le=1000)] | None = None
     head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
+    statement_key_file: Path | None = None
     auth: Annotated[Literal["required", "off"] | None, BeforeValidator(_lower)] = None
     rate_limit_per_second: Annotated[int, Field(ge=1, le=100_000)] = 100
     rate_limit_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
@@ -175,6 +177,10 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     def head_path(self) -> Path:
         """Where the database's head is recorded: HEAD_FILE, or the key file's name with ".head" after it."""
         return self.head_file or self.key_file.with_name(self.key_file.name + ".head")
+
+    def statement_key_path(self) -> Path:
+        """Where the statement key is: STATEMENT_KEY_FILE, or the key file's name with ".statement" after it."""
+        return self.statement_key_file or self.key_file.with_name(self.key_file.name + ".statement")
 
     def secrets(self) -> list[str]:
         """Texts that must never be logged."""

@@ -15,6 +15,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── FarmerDepartedError          the farmer left for good
 │   ├── TransitionError              a state cannot follow another
 │   ├── AttendanceSupersededError    another stream of this pooler came later
+│   ├── PeriodOpenError              a statement's period is not over yet
 │   └── SponsorLowError              the master account cannot sponsor another account
 ├── UnavailableError                 something the backend depends on does not answer; try again
 │   ├── DatabaseUnavailableError
@@ -34,6 +35,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── LeaseHeldError               it lives: this one must not start
 │   └── LeaseLostError               it came later: this one must end
 ├── BackupError                      a backup cannot be made, opened or restored
+├── StatementError                   a document is no signed statement
 ├── StoreConflictError               a unique rule of the database refused a row: someone else was first
 ├── DatabaseRoleError                the role in DATABASE_URL could change the tables' rules
 └── MigrationError                   the database's schema is not what the program expects
@@ -44,6 +46,7 @@ IdentityError.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -191,6 +194,25 @@ class AttendanceSupersededError(PreconditionError):
     def __init__(self, pooler_id: str) -> None:
         self.pooler_id = pooler_id
         super().__init__(f"pooler {pooler_id} attends by a later stream; give every pooler a POOLER_ID of its own")
+
+
+class PeriodOpenError(PreconditionError):
+    """A statement's period is not over: something may still be booked into it. It may end at `complete_until`."""
+
+    retry = Retry.NEXT_LEDGER
+    reason = "PERIOD_OPEN"
+
+    def __init__(self, ends: datetime, complete_until: datetime) -> None:
+        self.complete_until = complete_until.isoformat()
+        super().__init__(
+            f"the period cannot end at {ends.isoformat()}: bookings are complete until {self.complete_until}"
+        )
+
+
+class StatementError(BackendError):
+    """A document is no signed statement that this program can read."""
+
+    reason = "NO_STATEMENT"
 
 
 class SponsorLowError(PreconditionError):

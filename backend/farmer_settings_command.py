@@ -20,7 +20,7 @@ from kale_chain.model import STROOPS_PER_KALE
 from kale_common.command import Json
 
 _BASIS_POINTS_PER_PERCENT = 100
-_DEFAULT_BACKEND = "127.0.0.1:3000"
+DEFAULT_BACKEND = "127.0.0.1:3000"
 
 
 def _decimal(text: str) -> Decimal:
@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
 def show_command(
     farmer_id: FarmerId,
     *,
-    backend: BackendAddress = _DEFAULT_BACKEND,
+    backend: BackendAddress = DEFAULT_BACKEND,
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
@@ -61,7 +61,7 @@ def show_command(
 
 
 def list_command(
-    *, backend: BackendAddress = _DEFAULT_BACKEND, token_file: TokenFile = None, as_json: Json = False
+    *, backend: BackendAddress = DEFAULT_BACKEND, token_file: TokenFile = None, as_json: Json = False
 ) -> None:
     """List every farmer, oldest first."""
     with expected_errors():
@@ -89,7 +89,7 @@ def update_command(
         list[str] | None, typer.Option(help="name=value; takes the place of all labels. Several may be given.")
     ] = None,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Remove all labels.")] = False,
-    backend: BackendAddress = _DEFAULT_BACKEND,
+    backend: BackendAddress = DEFAULT_BACKEND,
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:

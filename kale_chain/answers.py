@@ -148,6 +148,7 @@ class LedgerTransaction:
         result_xdr: TransactionResult, base64.
         meta_xdr: TransactionMeta, base64.
         diagnostic_events: DiagnosticEvent, base64 each; empty where the RPC keeps none.
+        application_order: Its place in its ledger, from 1; 0 where that is not known.
     """
 
     hash: str
@@ -159,6 +160,7 @@ class LedgerTransaction:
     result_xdr: str = field(repr=False)
     meta_xdr: str = field(repr=False)
     diagnostic_events: tuple[str, ...] = field(repr=False)
+    application_order: int = 0
 
     @cached_property
     def _codes(self) -> ResultCodes:

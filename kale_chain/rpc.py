@@ -302,4 +302,5 @@ def _transaction(answer: soroban_rpc.Transaction) -> LedgerTransaction:
         result_xdr=answer.result_xdr,
         meta_xdr=answer.result_meta_xdr,
         diagnostic_events=tuple(answer.diagnostic_events_xdr or ()),
+        application_order=answer.application_order or 0,
     )

@@ -36,6 +36,7 @@ METHODS: Mapping[str, Rule] = {
     _FARMERS + "ListFarmers": Rule(Scope.OPERATE),
     _FARMERS + "GetFarmer": Rule(Scope.READ, "farmer_id"),
     _FARMERS + "UpdateFarmer": Rule(Scope.SETTINGS, "farmer.farmer_id"),
+    _FARMERS + "GetStatement": Rule(Scope.READ, "farmer_id"),
     _WALLET + "ListDeposits": Rule(Scope.READ, "farmer_id"),
     _STATUS + "GetStatus": Rule(Scope.STATUS, WHOEVER),
     _STATUS + "WatchStatus": Rule(Scope.STATUS, WHOEVER),
@@ -52,6 +53,7 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/api/work/complete"): Rule(Scope.POOL),
     ("GET", "/api/farmers/{farmer_id}"): Rule(Scope.READ, IN_PATH),
     ("PATCH", "/api/farmers/{farmer_id}"): Rule(Scope.SETTINGS, IN_PATH),
+    ("GET", "/api/farmers/{farmer_id}/statement"): Rule(Scope.READ, IN_PATH),
     ("GET", "/api/health"): PUBLIC,
 }
 """Every HTTP route."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import grpc.aio
@@ -13,7 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from backend.api.client import bearer, refusal
 from backend.api.messages import farmer_state
 from backend.domain.farmer import FarmerState
-from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
+from kalepool.v1 import farmers_pb2, farmers_pb2_grpc, statement_pb2
 
 _PATIENCE_SECONDS = 30.0
 
@@ -74,6 +75,18 @@ class FarmerClient:
             request.update_mask.paths.append("labels")
         async with self._stub() as stub:
             return _values((await stub.UpdateFarmer(request, **self._options())).farmer)
+
+    async def statement(self, farmer_id: str, begins: datetime | None, ends: datetime | None, *, as_csv: bool) -> bytes:
+        """A farmer's statement: the signed document, or comma-separated values."""
+        form = statement_pb2.STATEMENT_FORMAT_CSV if as_csv else statement_pb2.STATEMENT_FORMAT_JSON
+        request = statement_pb2.GetStatementRequest(farmer_id=farmer_id, format=form)
+        if begins is not None:
+            request.from_time.FromDatetime(begins)
+        if ends is not None:
+            request.to_time.FromDatetime(ends)
+        async with self._stub() as stub:
+            chunks = [part.chunk async for part in stub.GetStatement(request, **self._options())]
+        return b"".join(chunks)
 
     @contextlib.asynccontextmanager
     async def _stub(self) -> AsyncIterator[farmers_pb2_grpc.FarmerServiceAsyncStub]:

@@ -11,6 +11,7 @@ from backend.domain import requests
 from backend.domain.farmer import Farmer, FarmerChange, FarmerState
 from backend.errors import InvalidRequestError
 from backend.ports.stores import FarmerStore
+from backend.services.stating import Stating
 
 _PATHS = {
     "stakePercentage": "stake_basis_points",
@@ -20,19 +21,25 @@ _PATHS = {
     "labels": "labels",
 }
 _BASIS_POINTS_PER_PERCENT = 100
+_MEDIA = {"json": "application/json", "csv": "text/csv"}
 _ROUNDING = 1e-6
 
 
 class FarmerRoutes:
     """Handlers of the routes under `/api/farmers/{farmer_id}`."""
 
-    def __init__(self, farmers: FarmerStore) -> None:
+    def __init__(self, farmers: FarmerStore, stating: Stating) -> None:
         self._farmers = farmers
+        self._stating = stating
 
     def routes(self) -> list[web.RouteDef]:
         """The routes."""
         path = "/api/farmers/{farmer_id}"
-        return [web.get(path, self.show, allow_head=False), web.patch(path, self.change)]
+        return [
+            web.get(path, self.show, allow_head=False),
+            web.patch(path, self.change),
+            web.get(f"{path}/statement", self.statement, allow_head=False),
+        ]
 
     async def show(self, request: web.Request) -> web.Response:
         """The farmer; amounts are stroops written as strings."""
@@ -44,6 +51,19 @@ class FarmerRoutes:
         farmer_id = requests.farmer_uuid(request.match_info["farmer_id"])
         farmer = await self._farmers.update(farmer_id, _change(await read_body(request)))
         return web.json_response(farmer_values(farmer))
+
+    async def statement(self, request: web.Request) -> web.Response:
+        """`?from=&to=&format=json|csv`: the farmer's statement; times such as 2026-11-24 or 2026-11-24T12:00:00Z."""
+        form = request.query.get("format", "json")
+        if form not in _MEDIA:
+            raise InvalidRequestError("format", f"{form[:64]!r} is none of {', '.join(_MEDIA)}")
+        document = await self._stating.document(
+            requests.farmer_uuid(request.match_info["farmer_id"]),
+            requests.time("from", request.query.get("from")),
+            requests.time("to", request.query.get("to")),
+            as_csv=form == "csv",
+        )
+        return web.Response(body=document, content_type=_MEDIA[form], charset="utf-8")
 
 
 def farmer_values(farmer: Farmer) -> dict[str, Any]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
 
-from backend.api.messages import farmer_message, farmer_state
+from backend.api.messages import farmer_message, farmer_state, moment
 from backend.domain import requests
 from backend.domain.farmer import Farmer
 from backend.ports.stores import FarmerStore
 from backend.services.onboarding import Onboarding
-from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
+from backend.services.stating import Stating
+from kalepool.v1 import farmers_pb2, farmers_pb2_grpc, statement_pb2
 
 _SPARE_SECONDS = 0.25
 """Kept of the caller's deadline for the answer's way back."""
+_CHUNK_BYTES = 32 * 1024
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,9 +26,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class FarmerServicer(farmers_pb2_grpc.FarmerServiceServicer):
     """See farmers.proto."""
 
-    def __init__(self, farmers: FarmerStore, onboarding: Onboarding) -> None:
+    def __init__(self, farmers: FarmerStore, onboarding: Onboarding, stating: Stating) -> None:
         self._farmers = farmers
         self._onboarding = onboarding
+        self._stating = stating
 
     async def CreateFarmer(  # noqa: N802  (the protocol's name)
         self, request: farmers_pb2.CreateFarmerRequest, context: Context
@@ -76,6 +80,20 @@ class FarmerServicer(farmers_pb2_grpc.FarmerServiceServicer):
         )
         farmer = await self._farmers.update(farmer_id, change)
         return farmers_pb2.UpdateFarmerResponse(farmer=farmer_message(farmer))
+
+    async def GetStatement(  # noqa: N802  (the protocol's name)
+        self, request: statement_pb2.GetStatementRequest, context: Context
+    ) -> AsyncIterator[statement_pb2.GetStatementResponse]:
+        """A farmer's statement, in chunks."""
+        del context
+        document = await self._stating.document(
+            requests.farmer_uuid(request.farmer_id),
+            moment("from_time", request.from_time) if request.HasField("from_time") else None,
+            moment("to_time", request.to_time) if request.HasField("to_time") else None,
+            as_csv=request.format == statement_pb2.STATEMENT_FORMAT_CSV,
+        )
+        for start in range(0, len(document), _CHUNK_BYTES):
+            yield statement_pb2.GetStatementResponse(chunk=document[start : start + _CHUNK_BYTES])
 
     async def _settled(self, farmer: Farmer, context: Context) -> Farmer:
         remaining = context.time_remaining()

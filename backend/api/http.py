@@ -23,7 +23,6 @@ from backend.domain.failure import Failure, FailureReason
 from backend.domain.plant import PlantEvent, PlantState
 from backend.domain.work import WorkReport
 from backend.errors import BackendError, InvalidRequestError, RateLimitedError, UnauthenticatedError
-from backend.ports.stores import FarmerStore
 from backend.services.door import Door
 from backend.services.planting import Planting
 from backend.services.status import Health, StatusBoard
@@ -41,7 +40,7 @@ _COUNTED = frozenset({ReportOutcome.STORED, ReportOutcome.STORED_UNVERIFIED, Rep
 
 
 def http_application(
-    planting: Planting, working: Working, board: StatusBoard, farmers: FarmerStore, door: Door
+    planting: Planting, working: Working, board: StatusBoard, farmers: FarmerRoutes, door: Door
 ) -> web.Application:
     """The HTTP application with the backend's routes."""
     routes = HttpRoutes(planting, working, board)
@@ -55,7 +54,7 @@ def http_application(
             web.get("/api/health", routes.health),
         ]
     )
-    application.add_routes(FarmerRoutes(farmers).routes())
+    application.add_routes(farmers.routes())
     return application
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -156,7 +156,15 @@ def _chain_message(status: PoolStatus) -> status_pb2.ChainStatus | None:
     )
 
 
-def _timestamp(moment: datetime) -> Timestamp:
+def moment(field: str, stamp: Timestamp) -> datetime:
+    """A time that a caller sent. Raises InvalidRequestError if there is no such time."""
+    try:
+        return stamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequestError(field, "is no time between the years 1 and 9999") from None
+
+
+def _timestamp(time: datetime) -> Timestamp:
     stamp = Timestamp()
-    stamp.FromDatetime(moment)
+    stamp.FromDatetime(time)
     return stamp

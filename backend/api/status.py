@@ -34,10 +34,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class StatusServicer(status_pb2_grpc.StatusServiceServicer):
     """See status.proto."""
 
-    def __init__(self, board: StatusBoard, attending: Attending) -> None:
+    def __init__(self, board: StatusBoard, attending: Attending, statement_key: bytes) -> None:
         self._board = board
         self._attending = attending
         self._version = VERSION
+        self._statement_key = statement_key.hex()
 
     async def GetStatus(  # noqa: N802  (the protocol's name)
         self, request: status_pb2.GetStatusRequest, context: Context
@@ -57,7 +58,9 @@ class StatusServicer(status_pb2_grpc.StatusServiceServicer):
             await self._board.changed.after(seen)
 
     async def _message(self) -> status_pb2.Status:
-        return status_message(await self._board.status(), self._version, self._attending.poolers)
+        message = status_message(await self._board.status(), self._version, self._attending.poolers)
+        message.backend.statement_public_key = self._statement_key
+        return message
 
 
 class HealthSink(Protocol):

@@ -10,12 +10,14 @@ from backend.db.money import SqlMoneyStore
 from backend.db.plants import SqlPlantStore
 from backend.db.poolers import SqlPoolerStore
 from backend.db.quarantines import SqlQuarantineStore
+from backend.db.statements import SqlStatementStore
 from backend.db.tokens import SqlTokenStore
 from backend.db.works import SqlWorkStore
 from backend.ports.access import TokenStore
 from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.money import MoneyStore
 from backend.ports.poolers import PoolerStore
+from backend.ports.statements import StatementStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
 
 
@@ -34,6 +36,7 @@ class SqlStores:
         self.lease: LeaseStore = SqlLeaseStore(database)
         self.quarantines: QuarantineStore = SqlQuarantineStore(database)
         self.tokens: TokenStore = SqlTokenStore(database)
+        self.statements: StatementStore = SqlStatementStore(database)
         self.poolers: PoolerStore = SqlPoolerStore(database)
 
     async def ping(self) -> None:

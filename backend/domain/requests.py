@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 from backend.domain.failure import Failure
@@ -191,6 +192,18 @@ def _labels(labels: Mapping[str, str]) -> Mapping[str, str]:
             problem = f"the value of {name}: at most {_MAX_LABEL_VALUE} printable characters"
             raise InvalidRequestError("farmer.labels", problem)
     return dict(labels)
+
+
+def time(field: str, text: str | None) -> datetime | None:
+    """A moment in ISO 8601, in UTC unless it says otherwise; None if it is not given."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        problem = f"{text[:64]!r} is no time like 2026-11-24 or 2026-11-24T12:00:00Z"
+        raise InvalidRequestError(field, problem) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def label(value: str) -> str:

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from kalepool.v1 import statement_pb2 as kalepool_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19kalepool/v1/farmers.proto\x12\x0bkalepool.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x04\n\x06\x46\x61rmer\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x16\n\x0ewallet_address\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.kalepool.v1.FarmerState\x12\x1a\n\x12stake_basis_points\x18\x04 \x01(\r\x12\x1c\n\x14harvest_after_blocks\x18\x05 \x01(\r\x12\x17\n\x0f\x62\x61lance_stroops\x18\x06 \x01(\x03\x12\x16\n\x0e\x65\x61rned_stroops\x18\x07 \x01(\x03\x12\x1a\n\x12open_stake_stroops\x18\x08 \x01(\x03\x12\x1a\n\x12lost_stake_stroops\x18\t \x01(\x03\x12\x1f\n\x12last_planted_block\x18\n \x01(\rH\x00\x88\x01\x01\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x13\x66ixed_stake_stroops\x18\r \x01(\x03H\x01\x88\x01\x01\x12/\n\x06labels\x18\x0e \x03(\x0b\x32\x1f.kalepool.v1.Farmer.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x15\n\x13_last_planted_blockB\x16\n\x14_fixed_stake_stroops\"\x9d\x01\n\x13\x43reateFarmerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1f\n\x12stake_basis_points\x18\x02 \x01(\rH\x00\x88\x01\x01\x12!\n\x14harvest_after_blocks\x18\x03 \x01(\rH\x01\x88\x01\x01\x42\x15\n\x13_stake_basis_pointsB\x17\n\x15_harvest_after_blocks\";\n\x14\x43reateFarmerResponse\x12#\n\x06\x66\x61rmer\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Farmer\"%\n\x10GetFarmerRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\"8\n\x11GetFarmerResponse\x12#\n\x06\x66\x61rmer\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Farmer\"d\n\x12ListFarmersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.kalepool.v1.FarmerState\"T\n\x13ListFarmersResponse\x12$\n\x07\x66\x61rmers\x18\x01 \x03(\x0b\x32\x13.kalepool.v1.Farmer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x13UpdateFarmerRequest\x12#\n\x06\x66\x61rmer\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Farmer\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\";\n\x14UpdateFarmerResponse\x12#\n\x06\x66\x61rmer\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Farmer*\x97\x01\n\x0b\x46\x61rmerState\x12\x1c\n\x18\x46\x41RMER_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x41RMER_STATE_ONBOARDING\x10\x01\x12\x17\n\x13\x46\x41RMER_STATE_ACTIVE\x10\x02\x12\x19\n\x15\x46\x41RMER_STATE_INACTIVE\x10\x03\x12\x19\n\x15\x46\x41RMER_STATE_DEPARTED\x10\x04\x32\xd7\x02\n\rFarmerService\x12S\n\x0c\x43reateFarmer\x12 .kalepool.v1.CreateFarmerRequest\x1a!.kalepool.v1.CreateFarmerResponse\x12J\n\tGetFarmer\x12\x1d.kalepool.v1.GetFarmerRequest\x1a\x1e.kalepool.v1.GetFarmerResponse\x12P\n\x0bListFarmers\x12\x1f.kalepool.v1.ListFarmersRequest\x1a .kalepool.v1.ListFarmersResponse\x12S\n\x0cUpdateFarmer\x12 .kalepool.v1.UpdateFarmerRequest\x1a!.kalepool.v1.UpdateFarmerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19kalepool/v1/farmers.proto\x12\x0bkalepool.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bkalepool/v1/statement.proto\"\xb1\x04\n\x06\x46\x61rmer\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x16\n\x0ewallet_address\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.kalepool.v1.FarmerState\x12\x1a\n\x12stake_basis_points\x18\x04 \x01(\r\x12\x1c\n\x14harvest_after_blocks\x18\x05 \x01(\r\x12\x17\n\x0f\x62\x61lance_stroops\x18\x06 \x01(\x03\x12\x16\n\x0e\x65\x61rned_stroops\x18\x07 \x01(\x03\x12\x1a\n\x12open_stake_stroops\x18\x08 \x01(\x03\x12\x1a\n\x12lost_stake_stroops\x18\t \x01(\x03\x12\x1f\n\x12last_planted_block\x18\n \x01(\rH\x00\x88\x01\x01\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x13\x66ixed_stake_stroops\x18\r \x01(\x03H\x01\x88\x01\x01\x12/\n\x06labels\x18\x0e \x03(\x0b\x32\x1f.kalepool.v1.Farmer.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x15\n\x13_last_planted_blockB\x16\n\x14_fixed_stake_stroops\"\x9d\x01\n\x13\x43reateFarmerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1f\n\x12stake_basis_points\x18\x02 \x01(\rH\x00\x88\x01\x01\x12!\n\x14harvest_after_blocks\x18\x03 \x01(\rH\x01\x88\x01\x01\x42\x15\n\x13_stake_basis_pointsB\x17\n\x15_harvest_after_blocks\";\n\x14\x43reateFarmerResponse\x12#\n\x06\x66\x61rmer\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Farmer\"%\n\x10GetFarmerRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\"8\n\x11GetFarmerResponse\x12#\n\x06\x66\x61rmer\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Farmer\"d\n\x12ListFarmersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.kalepool.v1.FarmerState\"T\n\x13ListFarmersResponse\x12$\n\x07\x66\x61rmers\x18\x01 \x03(\x0b\x32\x13.kalepool.v1.Farmer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x13UpdateFarmerRequest\x12#\n\x06\x66\x61rmer\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Farmer\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\";\n\x14UpdateFarmerResponse\x12#\n\x06\x66\x61rmer\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Farmer*\x97\x01\n\x0b\x46\x61rmerState\x12\x1c\n\x18\x46\x41RMER_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x41RMER_STATE_ONBOARDING\x10\x01\x12\x17\n\x13\x46\x41RMER_STATE_ACTIVE\x10\x02\x12\x19\n\x15\x46\x41RMER_STATE_INACTIVE\x10\x03\x12\x19\n\x15\x46\x41RMER_STATE_DEPARTED\x10\x04\x32\xae\x03\n\rFarmerService\x12S\n\x0c\x43reateFarmer\x12 .kalepool.v1.CreateFarmerRequest\x1a!.kalepool.v1.CreateFarmerResponse\x12J\n\tGetFarmer\x12\x1d.kalepool.v1.GetFarmerRequest\x1a\x1e.kalepool.v1.GetFarmerResponse\x12P\n\x0bListFarmers\x12\x1f.kalepool.v1.ListFarmersRequest\x1a .kalepool.v1.ListFarmersResponse\x12S\n\x0cUpdateFarmer\x12 .kalepool.v1.UpdateFarmerRequest\x1a!.kalepool.v1.UpdateFarmerResponse\x12U\n\x0cGetStatement\x12 .kalepool.v1.GetStatementRequest\x1a!.kalepool.v1.GetStatementResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,28 +36,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FARMER_LABELSENTRY']._loaded_options = None
   _globals['_FARMER_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_FARMERSTATE']._serialized_start=1350
-  _globals['_FARMERSTATE']._serialized_end=1501
-  _globals['_FARMER']._serialized_start=110
-  _globals['_FARMER']._serialized_end=671
-  _globals['_FARMER_LABELSENTRY']._serialized_start=579
-  _globals['_FARMER_LABELSENTRY']._serialized_end=624
-  _globals['_CREATEFARMERREQUEST']._serialized_start=674
-  _globals['_CREATEFARMERREQUEST']._serialized_end=831
-  _globals['_CREATEFARMERRESPONSE']._serialized_start=833
-  _globals['_CREATEFARMERRESPONSE']._serialized_end=892
-  _globals['_GETFARMERREQUEST']._serialized_start=894
-  _globals['_GETFARMERREQUEST']._serialized_end=931
-  _globals['_GETFARMERRESPONSE']._serialized_start=933
-  _globals['_GETFARMERRESPONSE']._serialized_end=989
-  _globals['_LISTFARMERSREQUEST']._serialized_start=991
-  _globals['_LISTFARMERSREQUEST']._serialized_end=1091
-  _globals['_LISTFARMERSRESPONSE']._serialized_start=1093
-  _globals['_LISTFARMERSRESPONSE']._serialized_end=1177
-  _globals['_UPDATEFARMERREQUEST']._serialized_start=1179
-  _globals['_UPDATEFARMERREQUEST']._serialized_end=1286
-  _globals['_UPDATEFARMERRESPONSE']._serialized_start=1288
-  _globals['_UPDATEFARMERRESPONSE']._serialized_end=1347
-  _globals['_FARMERSERVICE']._serialized_start=1504
-  _globals['_FARMERSERVICE']._serialized_end=1847
+  _globals['_FARMERSTATE']._serialized_start=1379
+  _globals['_FARMERSTATE']._serialized_end=1530
+  _globals['_FARMER']._serialized_start=139
+  _globals['_FARMER']._serialized_end=700
+  _globals['_FARMER_LABELSENTRY']._serialized_start=608
+  _globals['_FARMER_LABELSENTRY']._serialized_end=653
+  _globals['_CREATEFARMERREQUEST']._serialized_start=703
+  _globals['_CREATEFARMERREQUEST']._serialized_end=860
+  _globals['_CREATEFARMERRESPONSE']._serialized_start=862
+  _globals['_CREATEFARMERRESPONSE']._serialized_end=921
+  _globals['_GETFARMERREQUEST']._serialized_start=923
+  _globals['_GETFARMERREQUEST']._serialized_end=960
+  _globals['_GETFARMERRESPONSE']._serialized_start=962
+  _globals['_GETFARMERRESPONSE']._serialized_end=1018
+  _globals['_LISTFARMERSREQUEST']._serialized_start=1020
+  _globals['_LISTFARMERSREQUEST']._serialized_end=1120
+  _globals['_LISTFARMERSRESPONSE']._serialized_start=1122
+  _globals['_LISTFARMERSRESPONSE']._serialized_end=1206
+  _globals['_UPDATEFARMERREQUEST']._serialized_start=1208
+  _globals['_UPDATEFARMERREQUEST']._serialized_end=1315
+  _globals['_UPDATEFARMERRESPONSE']._serialized_start=1317
+  _globals['_UPDATEFARMERRESPONSE']._serialized_end=1376
+  _globals['_FARMERSERVICE']._serialized_start=1533
+  _globals['_FARMERSERVICE']._serialized_end=1963
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from kalepool.v1 import farmers_pb2 as kalepool_dot_v1_dot_farmers__pb2
+from kalepool.v1 import statement_pb2 as kalepool_dot_v1_dot_statement__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -55,6 +56,11 @@ class FarmerServiceStub:
                 request_serializer=kalepool_dot_v1_dot_farmers__pb2.UpdateFarmerRequest.SerializeToString,
                 response_deserializer=kalepool_dot_v1_dot_farmers__pb2.UpdateFarmerResponse.FromString,
                 _registered_method=True)
+        self.GetStatement = channel.unary_stream(
+                '/kalepool.v1.FarmerService/GetStatement',
+                request_serializer=kalepool_dot_v1_dot_statement__pb2.GetStatementRequest.SerializeToString,
+                response_deserializer=kalepool_dot_v1_dot_statement__pb2.GetStatementResponse.FromString,
+                _registered_method=True)
 
 
 class FarmerServiceServicer:
@@ -97,6 +103,17 @@ class FarmerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatement(self, request, context):
+        """Streams a farmer's statement: every booking of a period with its transaction hash, between opening and closing
+        balances, signed with the pool's statement key (BackendStatus.statement_public_key). The chunks joined are the
+        document; the same period gives the same document again. A stream that is cut is to be asked for anew.
+        Errors: INVALID_ARGUMENT (malformed id or time, a period of over 100,000 bookings), NOT_FOUND,
+        FAILED_PRECONDITION (the period is not over), UNAVAILABLE (the database cannot be reached).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FarmerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -119,6 +136,11 @@ def add_FarmerServiceServicer_to_server(servicer, server):
                     servicer.UpdateFarmer,
                     request_deserializer=kalepool_dot_v1_dot_farmers__pb2.UpdateFarmerRequest.FromString,
                     response_serializer=kalepool_dot_v1_dot_farmers__pb2.UpdateFarmerResponse.SerializeToString,
+            ),
+            'GetStatement': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetStatement,
+                    request_deserializer=kalepool_dot_v1_dot_statement__pb2.GetStatementRequest.FromString,
+                    response_serializer=kalepool_dot_v1_dot_statement__pb2.GetStatementResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -230,6 +252,33 @@ class FarmerService:
             '/kalepool.v1.FarmerService/UpdateFarmer',
             kalepool_dot_v1_dot_farmers__pb2.UpdateFarmerRequest.SerializeToString,
             kalepool_dot_v1_dot_farmers__pb2.UpdateFarmerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kalepool.v1.FarmerService/GetStatement',
+            kalepool_dot_v1_dot_statement__pb2.GetStatementRequest.SerializeToString,
+            kalepool_dot_v1_dot_statement__pb2.GetStatementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ The pool's farmers: onboarding and settings."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from kalepool.v1 import farmers_pb2 as _farmers_pb2
+from kalepool.v1 import statement_pb2 as _statement_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -51,6 +52,13 @@ class FarmerServiceStub:
     Errors: INVALID_ARGUMENT (unknown path, value out of range, a state that cannot be set), NOT_FOUND,
     FAILED_PRECONDITION (a departed farmer cannot be changed).
     """
+    GetStatement: _grpc.UnaryStreamMultiCallable[_statement_pb2.GetStatementRequest, _statement_pb2.GetStatementResponse]
+    """Streams a farmer's statement: every booking of a period with its transaction hash, between opening and closing
+    balances, signed with the pool's statement key (BackendStatus.statement_public_key). The chunks joined are the
+    document; the same period gives the same document again. A stream that is cut is to be asked for anew.
+    Errors: INVALID_ARGUMENT (malformed id or time, a period of over 100,000 bookings), NOT_FOUND,
+    FAILED_PRECONDITION (the period is not over), UNAVAILABLE (the database cannot be reached).
+    """
 
 @_typing.type_check_only
 class FarmerServiceAsyncStub(FarmerServiceStub):
@@ -74,6 +82,13 @@ class FarmerServiceAsyncStub(FarmerServiceStub):
     """Changes the settings named in update_mask and returns the farmer as stored. A repeat changes nothing more.
     Errors: INVALID_ARGUMENT (unknown path, value out of range, a state that cannot be set), NOT_FOUND,
     FAILED_PRECONDITION (a departed farmer cannot be changed).
+    """
+    GetStatement: _aio.UnaryStreamMultiCallable[_statement_pb2.GetStatementRequest, _statement_pb2.GetStatementResponse]  # type: ignore[assignment]
+    """Streams a farmer's statement: every booking of a period with its transaction hash, between opening and closing
+    balances, signed with the pool's statement key (BackendStatus.statement_public_key). The chunks joined are the
+    document; the same period gives the same document again. A stream that is cut is to be asked for anew.
+    Errors: INVALID_ARGUMENT (malformed id or time, a period of over 100,000 bookings), NOT_FOUND,
+    FAILED_PRECONDITION (the period is not over), UNAVAILABLE (the database cannot be reached).
     """
 
 class FarmerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -119,6 +134,19 @@ class FarmerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the settings named in update_mask and returns the farmer as stored. A repeat changes nothing more.
         Errors: INVALID_ARGUMENT (unknown path, value out of range, a state that cannot be set), NOT_FOUND,
         FAILED_PRECONDITION (a departed farmer cannot be changed).
+        """
+
+    @_abc_1.abstractmethod
+    def GetStatement(
+        self,
+        request: _statement_pb2.GetStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_statement_pb2.GetStatementResponse], _abc.AsyncIterator[_statement_pb2.GetStatementResponse]]:
+        """Streams a farmer's statement: every booking of a period with its transaction hash, between opening and closing
+        balances, signed with the pool's statement key (BackendStatus.statement_public_key). The chunks joined are the
+        document; the same period gives the same document again. A stream that is cut is to be asked for anew.
+        Errors: INVALID_ARGUMENT (malformed id or time, a period of over 100,000 bookings), NOT_FOUND,
+        FAILED_PRECONDITION (the period is not over), UNAVAILABLE (the database cannot be reached).
         """
 
 def add_FarmerServiceServicer_to_server(servicer: FarmerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kalepool/v1/status.proto\x12\x0bkalepool.v1\"\x12\n\x10GetStatusRequest\"8\n\x11GetStatusResponse\x12#\n\x06status\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Status\"\x14\n\x12WatchStatusRequest\":\n\x13WatchStatusResponse\x12#\n\x06status\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Status\"\x92\x02\n\x06Status\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x02 \x01(\x04\x12#\n\x06health\x18\x03 \x01(\x0e\x32\x13.kalepool.v1.Health\x12*\n\ncomponents\x18\x04 \x03(\x0b\x32\x16.kalepool.v1.Component\x12\'\n\x05\x63hain\x18\x05 \x01(\x0b\x32\x18.kalepool.v1.ChainStatus\x12-\n\x07\x62\x61\x63kend\x18\x06 \x01(\x0b\x32\x1a.kalepool.v1.BackendStatusH\x00\x12+\n\x06pooler\x18\x07 \x01(\x0b\x32\x19.kalepool.v1.PoolerStatusH\x00\x42\t\n\x07service\"N\n\tComponent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x06health\x18\x02 \x01(\x0e\x32\x13.kalepool.v1.Health\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x87\x01\n\x0b\x43hainStatus\x12\x17\n\x0fledger_sequence\x18\x01 \x01(\r\x12\x13\n\x0bledger_time\x18\x02 \x01(\x04\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12 \n\x18\x62lock_opened_ledger_time\x18\x04 \x01(\x04\x12\x13\n\x0b\x66\x61rm_paused\x18\x05 \x01(\x08\"\xc4\x01\n\rBackendStatus\x12\x16\n\x0e\x61\x63tive_farmers\x18\x01 \x01(\r\x12\x0f\n\x07planted\x18\x02 \x01(\r\x12\x10\n\x08unworked\x18\x03 \x01(\r\x12\x12\n\nopen_pails\x18\x04 \x01(\r\x12\x15\n\ropen_attempts\x18\x05 \x01(\r\x12\x1e\n\x16master_balance_stroops\x18\x06 \x01(\x03\x12-\n\x07poolers\x18\n \x03(\x0b\x32\x1c.kalepool.v1.AttendingPooler\"\xbd\x01\n\x0f\x41ttendingPooler\x12\x11\n\tpooler_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0esilent_ledgers\x18\x03 \x01(\r\x12\x13\n\x0bmax_farmers\x18\x04 \x01(\r\x12\x19\n\x11hashes_per_second\x18\x05 \x01(\x01\x12\x18\n\x10running_searches\x18\x06 \x01(\r\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x12\n\ntakes_over\x18\x08 \x01(\x08\"\xfd\x01\n\x0cPoolerStatus\x12\x11\n\tpooler_id\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x63tive_farmers\x18\x03 \x01(\r\x12\x18\n\x10running_searches\x18\x04 \x01(\r\x12\x19\n\x11hashes_per_second\x18\x05 \x01(\x01\x12\x14\n\x0cmachine_load\x18\x06 \x01(\x01\x12\x1e\n\x16unacknowledged_reports\x18\x07 \x01(\r\x12\x1b\n\x13\x66\x65\x65_balance_stroops\x18\x08 \x01(\x03\x12+\n\x08searches\x18\t \x03(\x0b\x32\x19.kalepool.v1.FarmerSearch\"u\n\x0c\x46\x61rmerSearch\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x12\n\nbest_zeros\x18\x02 \x01(\r\x12\x1b\n\x0e\x61\x63\x63\x65pted_zeros\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06hashes\x18\x04 \x01(\x04\x42\x11\n\x0f_accepted_zeros*U\n\x06Health\x12\x16\n\x12HEALTH_UNSPECIFIED\x10\x00\x12\r\n\tHEALTH_UP\x10\x01\x12\x13\n\x0fHEALTH_DEGRADED\x10\x02\x12\x0f\n\x0bHEALTH_DOWN\x10\x03\x32\xaf\x01\n\rStatusService\x12J\n\tGetStatus\x12\x1d.kalepool.v1.GetStatusRequest\x1a\x1e.kalepool.v1.GetStatusResponse\x12R\n\x0bWatchStatus\x12\x1f.kalepool.v1.WatchStatusRequest\x1a .kalepool.v1.WatchStatusResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kalepool/v1/status.proto\x12\x0bkalepool.v1\"\x12\n\x10GetStatusRequest\"8\n\x11GetStatusResponse\x12#\n\x06status\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Status\"\x14\n\x12WatchStatusRequest\":\n\x13WatchStatusResponse\x12#\n\x06status\x18\x01 \x01(\x0b\x32\x13.kalepool.v1.Status\"\x92\x02\n\x06Status\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x02 \x01(\x04\x12#\n\x06health\x18\x03 \x01(\x0e\x32\x13.kalepool.v1.Health\x12*\n\ncomponents\x18\x04 \x03(\x0b\x32\x16.kalepool.v1.Component\x12\'\n\x05\x63hain\x18\x05 \x01(\x0b\x32\x18.kalepool.v1.ChainStatus\x12-\n\x07\x62\x61\x63kend\x18\x06 \x01(\x0b\x32\x1a.kalepool.v1.BackendStatusH\x00\x12+\n\x06pooler\x18\x07 \x01(\x0b\x32\x19.kalepool.v1.PoolerStatusH\x00\x42\t\n\x07service\"N\n\tComponent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x06health\x18\x02 \x01(\x0e\x32\x13.kalepool.v1.Health\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x87\x01\n\x0b\x43hainStatus\x12\x17\n\x0fledger_sequence\x18\x01 \x01(\r\x12\x13\n\x0bledger_time\x18\x02 \x01(\x04\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12 \n\x18\x62lock_opened_ledger_time\x18\x04 \x01(\x04\x12\x13\n\x0b\x66\x61rm_paused\x18\x05 \x01(\x08\"\xe2\x01\n\rBackendStatus\x12\x16\n\x0e\x61\x63tive_farmers\x18\x01 \x01(\r\x12\x0f\n\x07planted\x18\x02 \x01(\r\x12\x10\n\x08unworked\x18\x03 \x01(\r\x12\x12\n\nopen_pails\x18\x04 \x01(\r\x12\x15\n\ropen_attempts\x18\x05 \x01(\r\x12\x1e\n\x16master_balance_stroops\x18\x06 \x01(\x03\x12\x1c\n\x14statement_public_key\x18\x0b \x01(\t\x12-\n\x07poolers\x18\n \x03(\x0b\x32\x1c.kalepool.v1.AttendingPooler\"\xbd\x01\n\x0f\x41ttendingPooler\x12\x11\n\tpooler_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0esilent_ledgers\x18\x03 \x01(\r\x12\x13\n\x0bmax_farmers\x18\x04 \x01(\r\x12\x19\n\x11hashes_per_second\x18\x05 \x01(\x01\x12\x18\n\x10running_searches\x18\x06 \x01(\r\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x12\n\ntakes_over\x18\x08 \x01(\x08\"\xfd\x01\n\x0cPoolerStatus\x12\x11\n\tpooler_id\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x63tive_farmers\x18\x03 \x01(\r\x12\x18\n\x10running_searches\x18\x04 \x01(\r\x12\x19\n\x11hashes_per_second\x18\x05 \x01(\x01\x12\x14\n\x0cmachine_load\x18\x06 \x01(\x01\x12\x1e\n\x16unacknowledged_reports\x18\x07 \x01(\r\x12\x1b\n\x13\x66\x65\x65_balance_stroops\x18\x08 \x01(\x03\x12+\n\x08searches\x18\t \x03(\x0b\x32\x19.kalepool.v1.FarmerSearch\"u\n\x0c\x46\x61rmerSearch\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x12\n\nbest_zeros\x18\x02 \x01(\r\x12\x1b\n\x0e\x61\x63\x63\x65pted_zeros\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06hashes\x18\x04 \x01(\x04\x42\x11\n\x0f_accepted_zeros*U\n\x06Health\x12\x16\n\x12HEALTH_UNSPECIFIED\x10\x00\x12\r\n\tHEALTH_UP\x10\x01\x12\x13\n\x0fHEALTH_DEGRADED\x10\x02\x12\x0f\n\x0bHEALTH_DOWN\x10\x03\x32\xaf\x01\n\rStatusService\x12J\n\tGetStatus\x12\x1d.kalepool.v1.GetStatusRequest\x1a\x1e.kalepool.v1.GetStatusResponse\x12R\n\x0bWatchStatus\x12\x1f.kalepool.v1.WatchStatusRequest\x1a .kalepool.v1.WatchStatusResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.v1.status_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HEALTH']._serialized_start=1462
-  _globals['_HEALTH']._serialized_end=1547
+  _globals['_HEALTH']._serialized_start=1492
+  _globals['_HEALTH']._serialized_end=1577
   _globals['_GETSTATUSREQUEST']._serialized_start=41
   _globals['_GETSTATUSREQUEST']._serialized_end=59
   _globals['_GETSTATUSRESPONSE']._serialized_start=61
@@ -48,13 +48,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHAINSTATUS']._serialized_start=559
   _globals['_CHAINSTATUS']._serialized_end=694
   _globals['_BACKENDSTATUS']._serialized_start=697
-  _globals['_BACKENDSTATUS']._serialized_end=893
-  _globals['_ATTENDINGPOOLER']._serialized_start=896
-  _globals['_ATTENDINGPOOLER']._serialized_end=1085
-  _globals['_POOLERSTATUS']._serialized_start=1088
-  _globals['_POOLERSTATUS']._serialized_end=1341
-  _globals['_FARMERSEARCH']._serialized_start=1343
-  _globals['_FARMERSEARCH']._serialized_end=1460
-  _globals['_STATUSSERVICE']._serialized_start=1550
-  _globals['_STATUSSERVICE']._serialized_end=1725
+  _globals['_BACKENDSTATUS']._serialized_end=923
+  _globals['_ATTENDINGPOOLER']._serialized_start=926
+  _globals['_ATTENDINGPOOLER']._serialized_end=1115
+  _globals['_POOLERSTATUS']._serialized_start=1118
+  _globals['_POOLERSTATUS']._serialized_end=1371
+  _globals['_FARMERSEARCH']._serialized_start=1373
+  _globals['_FARMERSEARCH']._serialized_end=1490
+  _globals['_STATUSSERVICE']._serialized_start=1580
+  _globals['_STATUSSERVICE']._serialized_end=1755
 # @@protoc_insertion_point(module_scope)

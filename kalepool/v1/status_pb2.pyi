@@ -265,6 +265,7 @@ class BackendStatus(_message.Message):
     OPEN_PAILS_FIELD_NUMBER: _builtins.int
     OPEN_ATTEMPTS_FIELD_NUMBER: _builtins.int
     MASTER_BALANCE_STROOPS_FIELD_NUMBER: _builtins.int
+    STATEMENT_PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     POOLERS_FIELD_NUMBER: _builtins.int
     active_farmers: _builtins.int
     """Farmers in state ACTIVE."""
@@ -278,6 +279,8 @@ class BackendStatus(_message.Message):
     """Transactions sent whose end is not known yet."""
     master_balance_stroops: _builtins.int
     """XLM on the master account, in stroops."""
+    statement_public_key: _builtins.str
+    """The Ed25519 public key that signs statements, 64 hexadecimal digits."""
     @_builtins.property
     def poolers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttendingPooler]:
         """The poolers that attend."""
@@ -291,11 +294,12 @@ class BackendStatus(_message.Message):
         open_pails: _builtins.int = ...,
         open_attempts: _builtins.int = ...,
         master_balance_stroops: _builtins.int = ...,
+        statement_public_key: _builtins.str = ...,
         poolers: _abc.Iterable[Global___AttendingPooler] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_farmers", b"active_farmers", "master_balance_stroops", b"master_balance_stroops", "open_attempts", b"open_attempts", "open_pails", b"open_pails", "planted", b"planted", "poolers", b"poolers", "unworked", b"unworked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_farmers", b"active_farmers", "master_balance_stroops", b"master_balance_stroops", "open_attempts", b"open_attempts", "open_pails", b"open_pails", "planted", b"planted", "poolers", b"poolers", "statement_public_key", b"statement_public_key", "unworked", b"unworked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

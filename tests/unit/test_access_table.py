@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from backend.api.access import METHODS, ROUTES
+from backend.api.farmer_routes import FarmerRoutes
 from backend.api.farmers import FarmerServicer
 from backend.api.http import http_application
 from backend.api.pool import PoolServicer
@@ -58,12 +59,12 @@ def door(tokens: MemoryTokens, clock: list[float]) -> Door:
 
 
 def servicers() -> Servicers:
-    farmers = FarmerServicer(cast("Any", NoFarmers()), NOTHING)
+    farmers = FarmerServicer(cast("Any", NoFarmers()), NOTHING, NOTHING)
     return Servicers(
-        pool=PoolServicer(NOTHING, NOTHING),
+        pool=PoolServicer(NOTHING, NOTHING, NOTHING),
         farmers=farmers,
         wallet=WalletServicer(cast("Any", SimpleNamespace(farmers=None, money=None))),
-        status=StatusServicer(NOTHING),
+        status=StatusServicer(NOTHING, NOTHING, b""),
     )
 
 
@@ -174,7 +175,11 @@ async def test_bad_token_is_refused_and_not_repeated(door: Door, authorization: 
 
 
 async def http_client(door: Door) -> TestClient[web.Request, web.Application]:
-    return TestClient(TestServer(http_application(NOTHING, NOTHING, NOTHING, NOTHING, door), host="127.0.0.1"))
+    return TestClient(TestServer(application_behind(door), host="127.0.0.1"))
+
+
+def application_behind(door: Door) -> web.Application:
+    return http_application(NOTHING, NOTHING, NOTHING, FarmerRoutes(NOTHING, NOTHING), door)
 
 
 async def test_every_route_has_a_rule_and_is_refused_without_a_token(door: Door) -> None:
@@ -195,7 +200,7 @@ async def test_every_route_has_a_rule_and_is_refused_without_a_token(door: Door)
 
 
 async def test_unlisted_route_is_refused_even_to_an_operator(door: Door, tokens: MemoryTokens) -> None:
-    application = http_application(NOTHING, NOTHING, NOTHING, NOTHING, door)
+    application = application_behind(door)
 
     async def secret(_request: web.Request) -> web.Response:
         return web.Response(text="secret")

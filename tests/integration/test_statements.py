@@ -1,0 +1,131 @@
+"""Statements end to end: farmed on a real ledger, signed, fetched in every way, verified from the chain alone."""
+
+import asyncio
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc.aio
+import pytest
+
+from backend.domain.statement import closing_of, read_document
+from backend.vault.statement_key import StatementKey, signed_by
+from kale_chain.hashing import work_hash
+from kalepool.v1 import farmers_pb2, pool_pb2, statement_pb2, status_pb2
+from tests.fixtures.backend import BLOCK_LEDGERS, Pool
+
+KALE = 10_000_000
+
+
+async def run(pool: Pool, *words: str | Path) -> tuple[int, str, str]:
+    """`kale-backend …`: exit code, output, errors."""
+    environment = {**os.environ, "KALE_BACKEND": f"127.0.0.1:{pool.backend.grpc_port}"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "backend", *map(str, words)),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode(), errors.decode()
+
+
+async def document(pool: Pool, farmer_id: str, **more: Any) -> bytes:
+    request = statement_pb2.GetStatementRequest(farmer_id=farmer_id, **more)
+    return b"".join([part.chunk async for part in pool.farmers.GetStatement(request)])
+
+
+async def farm_a_block(pool: Pool, farmers: list[farmers_pb2.Farmer]) -> None:
+    """Plants for all, works for all, and waits until all is harvested."""
+    block = await pool.open_block()
+    events, summary = await pool.plant(pool_pb2.PlantRequest(request_id=f"r{block}", pooler_id="p", block_index=block))
+    assert summary.planted == len(events) == len(farmers)
+    record = await pool.world.farm.block(block)
+    assert record is not None
+    await pool.advance(5)
+    for farmer in farmers:
+        digest = work_hash(block, 5, record.entropy, farmer.wallet_address)
+        await pool.world.work_as_stranger(farmer.wallet_address, block, digest, nonce=5)
+    await pool.advance(BLOCK_LEDGERS)
+    next_block = await pool.open_block()
+    await pool.world.plant_as_stranger(next_block)
+
+    async def harvested() -> bool:
+        found = [await pool.farmer(farmer.farmer_id) for farmer in farmers]
+        return all(one.open_stake_stroops == 0 for one in found)
+
+    await pool.until(harvested)
+
+
+async def test_statement_of_a_farmed_block_is_proven_by_the_chain(pool: Pool, tmp_path: Path) -> None:
+    farmers = await pool.onboard(2, stroops=10 * KALE)
+    await farm_a_block(pool, farmers)
+    farmer = await pool.farmer(farmers[0].farmer_id)
+    file, table = tmp_path / "statement.json", tmp_path / "statement.csv"
+    code, _, errors = await run(pool, "farmer", "statement", farmer.farmer_id, "--output", file)
+    assert code == 0, errors
+    found = read_document(file.read_bytes())
+    status = (await pool.status.GetStatus(status_pb2.GetStatusRequest())).status
+    assert found.public_key.hex() == status.backend.statement_public_key
+    assert signed_by(found.public_key, found.signature, found.message)
+    statement = found.statement
+    assert [entry.kind for entry in statement.entries] == ["deposit", "stake", "harvest"]
+    assert statement.opening == {"available": 0, "staked": 0}
+    assert statement.closing == {"available": farmer.balance_stroops, "staked": 0}
+    assert closing_of(statement.opening, statement.entries) == statement.closing
+    assert statement.entries[1].fee
+    assert statement.entries[1].amounts == {"available": -KALE, "staked": KALE}
+
+    period = {"from_time": statement.begins, "to_time": statement.ends}
+    again = await document(pool, farmer.farmer_id, **period)
+    assert again == file.read_bytes()
+    table.write_bytes(await document(pool, farmer.farmer_id, format=statement_pb2.STATEMENT_FORMAT_CSV, **period))
+    async with aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{pool.backend.http_port}/api/farmers/{farmer.farmer_id}/statement"
+        times = {"from": statement.begins.isoformat(), "to": statement.ends.isoformat()}
+        async with session.get(url, params=times) as answer:
+            assert await answer.read() == again
+
+    verify = ("verify-statement", file, "--rpc-url", pool.world.devnet.url, "--json")
+    code, output, errors = await run(pool, *verify, "--key", found.public_key.hex(), "--csv", table)
+    assert code == 0, output + errors
+    verdict = json.loads(output)
+    assert (verdict["proven"], verdict["transactions_read"], verdict["unproven"]) == (3, 3, [])
+
+    # A pool that hides a harvest, and signs what is left.
+    entries = list(statement.entries)[:-1]
+    forged = tmp_path / "forged.json"
+    key = StatementKey(b"\x01" * 32)
+    closing = closing_of(statement.opening, entries)
+    object.__setattr__(statement, "entries", entries)
+    object.__setattr__(statement, "closing", closing)
+    forged.write_bytes(statement.signed(key))
+    code, output, _ = await run(pool, "verify-statement", forged, "--rpc-url", pool.world.devnet.url)
+    assert code == 0, "what comes after the last movement cannot be seen in the transactions that are named"
+    object.__setattr__(statement, "entries", [entries[0], list(found.statement.entries)[-1]])
+
+
+async def test_periods_join_without_a_gap_and_cannot_end_in_the_future(pool: Pool) -> None:
+    (farmer,) = await pool.onboard(1, stroops=10 * KALE)
+    first = read_document(await document(pool, farmer.farmer_id)).statement
+    await pool.world.deposit(farmer.wallet_address, 5)
+    await pool.caught_up()
+    second = read_document(await document(pool, farmer.farmer_id, from_time=first.ends)).statement
+    assert (first.closing, second.closing) == (second.opening, {"available": 10 * KALE + 5, "staked": 0})
+    assert [entry.amounts for entry in second.entries] == [{"available": 5, "external": -5}]
+    later = datetime.now(UTC) + timedelta(hours=1)
+    for period, code in (
+        ({"to_time": later}, grpc.StatusCode.FAILED_PRECONDITION),
+        ({"from_time": second.ends, "to_time": first.ends}, grpc.StatusCode.INVALID_ARGUMENT),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await document(pool, farmer.farmer_id, **period)
+        assert caught.value.code() is code
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await document(pool, "00000000-0000-4000-8000-000000000000")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
