@@ -122,8 +122,9 @@ async def _verified(statement: Statement, rpc_url: str, *, quiet: bool) -> tuple
                 return movement
 
             found = await asyncio.gather(*(read(name) for name in hashes))
+        present = await history.present(statement.address)
     movements: Mapping[str, Movement | None] = dict(zip(hashes, found, strict=True))
-    return verify(statement, movements), len([one for one in found if one is not None])
+    return verify(statement, movements, present), len([one for one in found if one is not None])
 
 
 def _tell(document: SignedStatement, verdict: Verdict, read: int, *, as_json: bool) -> None:

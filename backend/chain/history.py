@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from backend.chain.faults import ledger_faults
-from backend.domain.verification import Movement
+from backend.domain.verification import Movement, Present
+from kale_chain.errors import LedgerRangeError
 from kale_chain.model import FarmIdentity
 from kale_chain.rpc import StellarRpc
+from kale_chain.xdr import keys
+from kale_chain.xdr.entries import read_trustline_balance
 
 
 class RpcTransactionHistory:
@@ -34,3 +39,20 @@ class RpcTransactionHistory:
                 planted={block: after.stake for block, (before, after) in pails.items() if not before and after},
                 emptied={block: before.stake for block, (before, after) in pails.items() if before and not after},
             )
+
+    async def present(self, address: str) -> Present | None:
+        """The farmer's KALE as it is now; see the port."""
+        key = keys.kale_trustline(self._identity, address).to_xdr()
+        with ledger_faults():
+            entry = (await self._rpc.entries([key])).get(key)
+            if entry is None:
+                return None
+            balance, ledger = read_trustline_balance(entry.data_xdr), entry.last_modified
+            return Present(balance, ledger, await self._closed_at(ledger))
+
+    async def _closed_at(self, ledger: int) -> datetime | None:
+        try:
+            applied = await self._rpc.transactions(ledger, ledger)
+        except LedgerRangeError:
+            return None
+        return datetime.fromtimestamp(applied[0].close_time, UTC) if applied else None

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from backend.domain.statement import Statement, StatementEntry, closing_of
 
 _AVAILABLE, _STAKED, _MINT = "available", "staked", "mint"
+_BOOKING = timedelta(minutes=2)
+"""Within so long of a ledger's close its movements are booked, while the pool works."""
 _STAKE, _HARVEST = "stake", "harvest"
 
 
@@ -47,6 +50,21 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
+class Present:
+    """The farmer's account as it is now.
+
+    Attributes:
+        balance: KALE on it, in stroops.
+        ledger: The ledger that changed it last.
+        closed_at: When that ledger closed; None where the RPC no longer holds it.
+    """
+
+    balance: int
+    ledger: int
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What came of holding a statement against the chain.
 
@@ -61,12 +79,13 @@ class Verdict:
     unproven: Sequence[str]
 
 
-def verify(statement: Statement, movements: Mapping[str, Movement | None]) -> Verdict:
+def verify(statement: Statement, movements: Mapping[str, Movement | None], present: Present | None = None) -> Verdict:
     """Compares a statement with what its transactions did.
 
     Args:
         statement: The statement.
         movements: What each transaction that it names did, by hash; None where the RPC holds no such transaction.
+        present: The account as it is now; None if it is gone.
     """
     differences, unproven, proven = _arithmetic(statement), [], 0
     by_hash: dict[str, list[StatementEntry]] = {}
@@ -86,6 +105,9 @@ def verify(statement: Statement, movements: Mapping[str, Movement | None]) -> Ve
     known = {name: movement for name, movement in movements.items() if movement is not None}
     complete = all(entry.transaction in known or not _moves(entry) for entry in statement.entries)
     differences += _gaps(statement, list(known.values()), complete=complete)
+    late, unknown = _since(statement, list(known.values()), present)
+    differences += late
+    unproven += unknown
     return Verdict(proven, differences, unproven)
 
 
@@ -163,6 +185,24 @@ def _gaps(statement: Statement, movements: Sequence[Movement], *, complete: bool
         closing = statement.closing.get(_AVAILABLE)
         differences.append(f"{place} is {balance}, but the closing balance is {closing}: a movement is missing")
     return differences
+
+
+def _since(statement: Statement, movements: Sequence[Movement], present: Present | None) -> tuple[list[str], list[str]]:
+    """What the account as it is now says of the statement's end: differences, and what it leaves open."""
+    if present is None:
+        return [], ["the end: the account has no KALE trustline any more"]
+    last = max((one.ledger for one in movements if one.before is not None), default=0)
+    closing = statement.closing.get(_AVAILABLE)
+    if present.balance == closing:
+        return [], []
+    text = f"the account holds {present.balance} since ledger {present.ledger}, the closing balance is {closing}"
+    if present.ledger <= last:
+        return [text], []
+    if present.closed_at is None:
+        return [], [f"the end: {text}; whether it changed within the period, the RPC cannot tell any more"]
+    if present.closed_at >= statement.ends - _BOOKING:
+        return [], [f"the end: {text}; that ledger closed after the period, or too shortly before its end"]
+    return [f"{text}: a movement within the period is missing"], []
 
 
 def _moves(entry: StatementEntry) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from backend.domain.statement import Amounts, StatementEntry
-from backend.domain.verification import Movement
+from backend.domain.verification import Movement, Present
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +52,6 @@ class TransactionHistory(Protocol):
         Raises:
             LedgerUnavailableError: the RPC does not answer.
         """
+
+    async def present(self, address: str) -> Present | None:
+        """The farmer's KALE as it is now; None where it has no trustline. Raises LedgerUnavailableError."""

@@ -18,7 +18,7 @@ from backend.domain.statement import (
     closing_of,
     read_document,
 )
-from backend.domain.verification import Movement, verify
+from backend.domain.verification import Movement, Present, verify
 from backend.errors import KeyFileError, StatementError
 from backend.vault.statement_key import StatementKey, signed_by
 
@@ -114,7 +114,7 @@ def test_opening_and_entries_make_the_closing_balance_to_the_stroop(amounts: lis
 
 
 def test_statement_that_the_chain_confirms_is_proven() -> None:
-    verdict = verify(WHOLE, MOVEMENTS)
+    verdict = verify(WHOLE, MOVEMENTS, Present(108, 12, BEGINS))
     assert (verdict.proven, verdict.differences, verdict.unproven) == (3, [], [])
 
 
@@ -144,15 +144,31 @@ def test_what_the_chain_says_otherwise_is_told(changed: Statement, text: str) ->
 
 def test_entry_without_a_transaction_is_listed_and_not_held_against_the_pool() -> None:
     loss = entry("loss", None, 20, block=5, reason="never_worked", amounts={"staked": -40, "loss": 40})
-    verdict = verify(statement(DEPOSIT, PLANT, loss), {A: MOVEMENTS[A], B: MOVEMENTS[B]})
+    verdict = verify(statement(DEPOSIT, PLANT, loss), {A: MOVEMENTS[A], B: MOVEMENTS[B]}, Present(63, 11, BEGINS))
     assert (verdict.proven, verdict.differences) == (2, [])
     assert verdict.unproven == ["loss of block 5 booked at 2026-11-01 00:00:00: no transaction did it"]
 
 
 def test_transaction_that_the_rpc_no_longer_holds_is_no_difference() -> None:
-    verdict = verify(WHOLE, MOVEMENTS | {A: None})
+    verdict = verify(WHOLE, MOVEMENTS | {A: None}, Present(108, 12, BEGINS))
     assert (verdict.proven, verdict.differences) == (2, [])
     assert "does not hold" in verdict.unproven[0]
+
+
+@pytest.mark.parametrize(
+    ("present", "differs", "open_end"),
+    [
+        (Present(63, 11, BEGINS), False, False),
+        (Present(108, 12, BEGINS + timedelta(hours=1)), True, False),
+        (Present(62, 11, BEGINS), True, False),
+        (Present(108, 12, None), False, True),
+        (Present(108, 12, BEGINS + timedelta(days=1)), False, True),
+        (None, False, True),
+    ],
+)
+def test_hidden_end_shows_in_the_account(present: Present | None, differs: bool, open_end: bool) -> None:
+    verdict = verify(statement(DEPOSIT, PLANT), {A: MOVEMENTS[A], B: MOVEMENTS[B]}, present)
+    assert (bool(verdict.differences), bool(verdict.unproven)) == (differs, open_end), verdict
 
 
 def test_failed_transaction_is_a_difference() -> None:
