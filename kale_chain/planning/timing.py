@@ -57,10 +57,10 @@ class Timing:
         self._max_gap = block.max_gap
         young = block.max_gap - block.min_gap < YOUNG_RANGE
         self._beyond = 0 if young else self._scoring.widest // block.max_gap
-        self._gaps: dict[int, int] = {}
         self._last_safe = last_safe
         self._turnover = chances.turnover
         self._landings = Landings.of(chances.latency)
+        self._known: dict[int, list[tuple[int, int, int, int]]] = {}
         self.deadline = last_safe + chances.turnover.longest
         # Before the first of these even the longest delay ends in time: earlier only makes the gap smaller.
         sure = last_safe + 1 - len(self._landings.weights)
@@ -76,11 +76,9 @@ class Timing:
             first: No ledger before this one; it is the answer if there is none left.
         """
         best, most = first, None
-        for ledger, (taken, missed) in self._outcomes.items():
-            if ledger < first:
-                continue
-            worth = missed * fallback + sum(weight * (self._gap(late - planted) + rest) for late, weight in taken)
-            if most is None or worth > most:
+        for ledger, gaps, taken, missed in self._prospects(planted):
+            worth = gaps + taken * rest + missed * fallback
+            if ledger >= first and (most is None or worth > most):
                 best, most = ledger, worth
         return best
 
@@ -99,9 +97,21 @@ class Timing:
             missed += weight * (certain - chance)
         return taken, missed
 
+    def _prospects(self, planted: int) -> list[tuple[int, int, int, int]]:
+        """Each ledger to choose from, with the weighted sum of its gap parts, and the weights of taken and missed."""
+        known = self._known.get(planted)
+        if known is None:
+            known = [
+                (
+                    ledger,
+                    sum(weight * self._gap(late - planted) for late, weight in taken),
+                    sum(weight for _, weight in taken),
+                    missed,
+                )
+                for ledger, (taken, missed) in self._outcomes.items()
+            ]
+            self._known[planted] = known
+        return known
+
     def _gap(self, gap: int) -> int:
-        worth = self._gaps.get(gap)
-        if worth is None:
-            worth = self._scoring.gap(gap) + max(0, gap - self._max_gap) * self._beyond
-            self._gaps[gap] = worth
-        return worth
+        return self._scoring.gap(gap) + max(0, gap - self._max_gap) * self._beyond

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from random import Random
 from typing import Protocol
@@ -278,11 +278,8 @@ def _due(plan: WorkPlan) -> int:
 
 def _pail(index: int, place: int, play: Play, search: Search) -> OpenPail:
     assert play.planted is not None
-    pail = OpenPail(f"{place:05}", index, play.planted, play.stake, best_zeros=search.finds[place][-1])
-    if not play.works:
-        return pail
-    gap, zeros = play.works[-1]
-    return replace(pail, accepted_zeros=zeros, accepted_gap=gap)
+    gap, zeros = play.works[-1] if play.works else (None, None)
+    return OpenPail(f"{place:05}", index, play.planted, play.stake, search.finds[place][-1], zeros, gap)
 
 
 class Once(Planned):

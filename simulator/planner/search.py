@@ -69,9 +69,13 @@ class EqualSplit:
         self._random = random
         self._target = target
         self._next = [self._hashes(0) for _ in range(farmers)]
+        self._done = 0.0
 
     def advance(self, hashes: float) -> None:
         """Goes on until so many hashes were tried in all."""
+        if hashes <= self._done:
+            return
+        self._done = hashes
         for number, finds in enumerate(self.finds):
             while finds[-1] < self._target and self._next[number] <= hashes / len(self.finds):
                 finds.append(better(finds[-1], self._random))
