@@ -29,6 +29,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── KeyDeviceError               the device that holds key-encryption keys cannot be used
 │   ├── KeyMissingError              a version of the key-encryption key is nowhere to be found
 │   ├── SealedSeedError              a sealed seed does not open: wrong key, wrong farmer or tampered with
+│   ├── SignerRulesError             the signer's rules are not the backend's: another network, farm or account
 │   └── PolicyRefusedError           a transaction does something no farmer's key signs, or not what was said
 ├── HeadFileError                    the record of the database's head is unreadable, malformed or not writable
 ├── LeaseError                       another backend has the database's lease
@@ -296,6 +297,12 @@ class KeyMissingError(VaultError):
     reason = "KEY_MISSING"
 
 
+class SignerRulesError(VaultError):
+    """The signer was started for another network, farm, master account or cap than the one that asks it."""
+
+    reason = "SIGNER_RULES"
+
+
 class SealedSeedError(VaultError):
     """A sealed seed does not open: sealed under another key, for another farmer, or tampered with."""
 
@@ -303,6 +310,7 @@ class SealedSeedError(VaultError):
 
     def __init__(self, farmer_id: object, problem: str = "it does not open") -> None:
         self.farmer_id = str(farmer_id)
+        self.problem = problem
         super().__init__(f"the sealed seed of farmer {farmer_id} cannot be used: {problem}")
 
 

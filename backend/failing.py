@@ -15,6 +15,7 @@ from backend.errors import (
     KeyMissingError,
     LeaseError,
     MigrationError,
+    SignerRulesError,
     UnavailableError,
 )
 from kale_chain.errors import IdentityError, RpcError
@@ -34,6 +35,7 @@ _WRONG_SETTINGS = (
     KeyFileError,
     KeyMissingError,
     MigrationError,
+    SignerRulesError,
 )
 
 
