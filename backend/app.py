@@ -24,11 +24,10 @@ from backend.chain.probe import RpcEndpointProbe
 from backend.chain.reader import RpcChainReader
 from backend.chain.witnesses import RpcWitnesses
 from backend.config import Settings
+from backend.custody import open_vault
 from backend.db import open_stores
-from backend.domain.signing import SigningRules
 from backend.domain.spending import FeeCaps
 from backend.domain.staking import Economy
-from backend.keys import key_ring
 from backend.ports.stores import Stores
 from backend.ports.vault import Vault
 from backend.services.access import ChainAccess
@@ -53,7 +52,7 @@ from backend.services.stating import Stating
 from backend.services.status import StatusBoard
 from backend.services.submitting import Submitting
 from backend.services.working import Working
-from backend.vault import HeadFile, LocalVault
+from backend.vault import HeadFile
 from backend.vault.statement_key import StatementKey
 from kale_chain.identify import check_endpoints, identify
 from kale_chain.model import FarmIdentity
@@ -121,10 +120,7 @@ class Backend:
             rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
         )
         await check_endpoints(rpc, passphrase=settings.stellar_network_passphrase)
-        rules = SigningRules.of(identity, settings.master_wallet_address, settings.stake_cap_stroops)
-        ring = key_ring(settings)
-        ring.current()
-        vault = LocalVault(ring, rules)
+        vault = await stack.enter_async_context(open_vault(settings, identity))
         leasing = Leasing(stores.lease, HeadFile(settings.head_path()))
         await leasing.start(f"{socket.gethostname()} process {os.getpid()}")
         stack.push_async_callback(leasing.stop)

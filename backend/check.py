@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from backend.config import Settings
 from backend.db import open_stores
 from backend.errors import BackendError, BooksViolatedError
-from backend.keys import key_ring
+from backend.key_ring import key_ring
 from backend.services.checking import summary
 from backend.vault import HeadFile
 from kale_chain.errors import ChainError
@@ -77,10 +77,12 @@ async def _books(settings: Settings) -> str:
 
 
 async def _keys(settings: Settings) -> str:
+    if settings.signer_socket is not None:
+        return f"with the signer at {settings.signer_socket}"
     ring = key_ring(settings)
-    version, _ = ring.current()
-    places = {place.version: place.place for place in ring.places()}
-    return f"version {version} seals, in {places[version]}"
+    ring.check()
+    newest = ring.places()[-1]
+    return f"version {newest.version} seals, in {newest.place}"
 
 
 async def _farm(settings: Settings) -> str:

@@ -3,6 +3,7 @@
 Whatever is missing or malformed raises kale_common's ConfigError: one line that names the variables and never a secret.
 """
 
+import os
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +18,17 @@ from backend.domain.staking import StakePolicy
 from kale_chain.errors import InvalidSecretError
 from kale_chain.tx import Signer
 from kale_common.errors import ConfigError
-from kale_common.settings import HttpUrl, LogLevel, Network, Port, ServiceSettings, SharedSettings, load, secret_from
+from kale_common.settings import (
+    HttpUrl,
+    LogLevel,
+    Network,
+    NetworkSettings,
+    Port,
+    ServiceSettings,
+    SharedSettings,
+    load,
+    secret_from,
+)
 
 ENV_FILE = Path(".env")
 _DATABASE_FORM = "write postgresql://user:password@host:port/database"
@@ -65,7 +76,7 @@ class DatabaseSettings(SharedSettings):
         """Texts that must never be logged."""
         urls = [url.get_secret_value() for url in (self.database_url, self.database_owner_url) if url is not None]
         passwords = [password for password in (urlsplit(url).password for url in urls) if password is not None]
-        return [*passwords, *map(unquote, passwords)]
+        return [*passwords, *map(unquote, passwords), *super().secrets()]
 
     @property
     def owner_allowed(self) -> bool:
@@ -92,12 +103,39 @@ class KeysSettings(ServiceSettings, DatabaseSettings, KeySettings):
     """What `kale-backend keys` needs: the keys, and the seeds they seal."""
 
 
-class Settings(ServiceSettings, DatabaseSettings, KeySettings):
+class SignerSettings(NetworkSettings, KeySettings):
+    """What `kale-backend signer` needs.
+
+    Attributes:
+        log_level: debug, info, warning or error.
+        master_wallet_address: The account that sponsors farmers' accounts and gets what is left of closed ones.
+        stake_cap_stroops: Most KALE that one plant may stake; more is refused, whoever asks.
+        signer_socket: The Unix socket of a signer that runs by itself; without it a backend starts one of its own.
+        signer_client_uid: The user whose processes the signer answers; by default its own.
+    """
+
+    log_level: LogLevel = "info"
+    master_wallet_address: str
+    stake_cap_stroops: Annotated[int, Field(ge=1, le=2**63 - 1)] = MAX_STAKE_STROOPS
+    signer_socket: Path | None = None
+    signer_client_uid: Annotated[int, Field(ge=0)] | None = None
+
+    def signer_values(self) -> dict[str, object]:
+        """Every setting of the signer by name, secrets in clear, for the environment of a process of its own."""
+        values = {name: getattr(self, name) for name in SignerSettings.model_fields if name != "signer_socket"}
+        return {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in values.items()}
+
+    def client_uid(self) -> int:
+        """The user whose processes are answered."""
+        return os.geteuid() if self.signer_client_uid is None else self.signer_client_uid
+
+
+class Settings(ServiceSettings, DatabaseSettings, SignerSettings):
     """Everything `kale-backend run` needs.
 
     Attributes:
-        master_wallet_address: The account that pays fees and sponsors farmers' accounts.
-        master_wallet_secret: Its secret key (S…), unless it is in a file.
+        master_wallet_secret: The secret key (S…) of MASTER_WALLET_ADDRESS, unless it is in a file. That account pays
+            every fee.
         master_wallet_secret_file: A file with that secret key, readable by its owner only.
         stellar_horizon_url: Accepted as in the plan; everything is read through STELLAR_RPC_URL.
         port: The gRPC port; 0 lets the system choose.
@@ -107,11 +145,11 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
         fee_cap_stroops: Most stroops of XLM that one transaction may cost, fee bumps included.
         fee_cap_per_hour_stroops: Most that all transactions of an hour (720 ledgers) may cost. Plants leave of it, and
             of the master account's XLM, what harvesting the open pails costs.
-        stake_cap_stroops: Most KALE that one plant may stake; the signer refuses more, whoever asks.
         stake_policy: worthwhile stakes what farmers ask for as far as it earns more than is at risk; asked stakes it
             whatever it earns.
         kale_floor_price: XLM that a KALE is worth at the least, such as 0.0005: farmers whose reward would not pay for
             their fees are not planted. Without it fees are not weighed against rewards.
+        signer_in_process: Whether farmers' keys are used inside the backend instead; on network local only, for tests.
         head_file: File that records how far the database has come; by default beside the key file. It must be
             writable, and lie on another disk than the database.
         pooler_api_url: Accepted as in the plan; poolers call the backend, which needs no address of theirs.
@@ -122,7 +160,6 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
         rate_limit_burst: Calls that each client may make at once after a pause.
     """
 
-    master_wallet_address: str
     master_wallet_secret: SecretStr | None = None
     master_wallet_secret_file: Path | None = None
     stellar_horizon_url: HttpUrl | None = None
@@ -132,9 +169,9 @@ class Settings(ServiceSettings, DatabaseSettings, KeySettings):
     harvest_channels: Annotated[int, Field(ge=1, le=1000)] = 100
     fee_cap_stroops: Annotated[int, Field(ge=1_000_000, le=1_000_000_000)] = 50_000_000
     fee_cap_per_hour_stroops: Annotated[int, Field(ge=10_000_000, le=1_000_000_000_000)] = 2_000_000_000
-    stake_cap_stroops: Annotated[int, Field(ge=1, le=2**63 - 1)] = MAX_STAKE_STROOPS
     stake_policy: StakePolicy = StakePolicy.WORTHWHILE
     kale_floor_price: Annotated[Decimal, Field(gt=0, le=1000)] | None = None
+    signer_in_process: bool = False
     head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
     statement_key_file: Path | None = None
@@ -220,6 +257,15 @@ def load_ledger_settings(env_file: Path | None = ENV_FILE) -> LedgerSettings:
         ConfigError: a variable is missing or malformed.
     """
     return load(LedgerSettings, env_file)
+
+
+def load_signer_settings(env_file: Path | None = ENV_FILE) -> SignerSettings:
+    """The settings of `kale-backend signer`.
+
+    Raises:
+        ConfigError: a variable is missing or malformed.
+    """
+    return load(SignerSettings, env_file)
 
 
 def load_keys_settings(env_file: Path | None = ENV_FILE) -> KeysSettings:

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from backend.config import DatabaseSettings, KeySettings, KeysSettings
+from backend.config import DatabaseSettings, KeysSettings
 from backend.db.database import Database
 from backend.db.keys import Rewrap, rewrap, seed_counts, seed_page
 from backend.domain.farmer import FarmerKey
 from backend.errors import SealedSeedError
-from backend.vault import FileKeys, KeyRing, Seeds
+from backend.key_ring import key_ring
+from backend.vault import Seeds
 
 _CONNECTIONS = 2
 _BATCH = 100
@@ -61,11 +62,6 @@ class KeyCheck:
 
     opened: int
     unopened: Sequence[Unopened]
-
-
-def key_ring(settings: KeySettings) -> KeyRing:
-    """Every version of the key-encryption key that the settings lead to."""
-    return KeyRing([FileKeys(settings.key_file)])
 
 
 async def status(settings: KeysSettings) -> Sequence[VersionStatus]:

@@ -85,39 +85,51 @@ class SharedSettings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
+    def secrets(self) -> list[str]:
+        """Texts that must never be logged."""
+        return []
 
-class ServiceSettings(SharedSettings):
-    """Settings of every service of the pool.
+
+class NetworkSettings(SharedSettings):
+    """Which network and which farm.
 
     Attributes:
-        log_level: debug, info, warning or error.
-        bind_address: Where the listeners bind; a loopback address.
         stellar_network: mainnet, testnet, or local for any other network.
-        stellar_rpc_url: Stellar RPC, or several separated by commas, the preferred one first; has a default for
-            testnet only. Two are worth more than one: no single one is then believed that a transaction is lost.
         stellar_network_passphrase: The network's passphrase; has a default except for local.
         kale_contract_id: The farm contract's id; has a default except for local.
-        ledger_poll_ms: How often the RPC is asked for the last closed ledger.
     """
 
-    log_level: LogLevel = "info"
-    bind_address: LoopbackAddress = "127.0.0.1"
     stellar_network: Network = "testnet"
-    stellar_rpc_url: HttpUrls
     stellar_network_passphrase: Annotated[str, Field(min_length=1)]
     kale_contract_id: Annotated[str, Field(min_length=1)]
-    ledger_poll_ms: Annotated[int, Field(ge=10, le=60_000)] = 500
-
-    @property
-    def stellar_rpc_urls(self) -> tuple[str, ...]:
-        """Every Stellar RPC, the preferred one first."""
-        return tuple(self.stellar_rpc_url.split(","))
 
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_network(cls, values: dict[str, Any]) -> dict[str, Any]:
         network = _lower(values.get("stellar_network", "testnet"))
         return {**NETWORKS.get(network, {}), **values} if isinstance(network, str) else values
+
+
+class ServiceSettings(NetworkSettings):
+    """Settings of every service of the pool.
+
+    Attributes:
+        log_level: debug, info, warning or error.
+        bind_address: Where the listeners bind; a loopback address.
+        stellar_rpc_url: Stellar RPC, or several separated by commas, the preferred one first; has a default for
+            testnet only. Two are worth more than one: no single one is then believed that a transaction is lost.
+        ledger_poll_ms: How often the RPC is asked for the last closed ledger.
+    """
+
+    log_level: LogLevel = "info"
+    bind_address: LoopbackAddress = "127.0.0.1"
+    stellar_rpc_url: HttpUrls
+    ledger_poll_ms: Annotated[int, Field(ge=10, le=60_000)] = 500
+
+    @property
+    def stellar_rpc_urls(self) -> tuple[str, ...]:
+        """Every Stellar RPC, the preferred one first."""
+        return tuple(self.stellar_rpc_url.split(","))
 
 
 def load(settings: type[S], env_file: Path | None = Path(".env"), **overrides: Any) -> S:

@@ -124,7 +124,8 @@ class _Connection:
         if self.ended:
             raise ConnectionResetError
         number = next(self._numbers)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
         try:
             self._writer.write(encoded(Call(number=number, **call)))
             async with asyncio.timeout(_ANSWER_SECONDS):

@@ -29,6 +29,17 @@ class KeyRing:
         self._providers = providers
         self._loaded: dict[int, KeyWrapper] = {}
 
+    def check(self) -> None:
+        """Looks for a key without reading any.
+
+        Raises:
+            KeyMissingError: there is none at all.
+            KeyFileError, KeyDeviceError: a place cannot be looked into.
+        """
+        if not self._found():
+            places = " nor in ".join(provider.name for provider in self._providers)
+            raise KeyMissingError(f"no key is in {places}; make it with `kale-backend key create`")
+
     def current(self) -> tuple[int, KeyWrapper]:
         """The newest version and its key, looked for anew at every call: a rotation takes effect at once.
 
@@ -36,10 +47,8 @@ class KeyRing:
             KeyMissingError: there is none at all.
             KeyFileError, KeyDeviceError: it cannot be read.
         """
-        version = max(self._found(), default=0)
-        if not version:
-            places = " nor in ".join(provider.name for provider in self._providers)
-            raise KeyMissingError(f"no key is in {places}; make it with `kale-backend key create`")
+        self.check()
+        version = max(self._found())
         return version, self.wrapper(version)
 
     def wrapper(self, version: int) -> KeyWrapper:
