@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Self
 
 import structlog
 
+from backend.api.certificate import EdgeCertificate
 from backend.api.farmer_routes import FarmerRoutes
 from backend.api.farmers import FarmerServicer
 from backend.api.http import HttpServer, http_application
@@ -145,12 +146,13 @@ class Backend:
             status=StatusServicer(parts.board, parts.attending, stating.public_key),
             wallet=WalletServicer(parts.stores),
         )
-        grpc_server = GrpcServer(settings.bind_address, settings.port, servicers, door)
+        tls = EdgeCertificate.of(settings.tls_certificate_file, settings.tls_key_file)
+        grpc_server = GrpcServer(settings.bind_address, settings.port, servicers, door, tls)
         await grpc_server.start()
         stack.push_async_callback(grpc_server.stop, GRACE_SECONDS)
         farmer_routes = FarmerRoutes(parts.stores.farmers, stating)
         application = http_application(parts.planting, parts.working, parts.board, farmer_routes, door)
-        http_server = HttpServer(settings.bind_address, settings.http_port, application)
+        http_server = HttpServer(settings.bind_address, settings.http_port, application, tls)
         await http_server.start()
         stack.push_async_callback(http_server.stop)
         self.grpc_port, self.http_port = grpc_server.port, http_server.port

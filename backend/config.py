@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from backend.domain.rate import Rate
 from backend.domain.signing import MAX_STAKE_STROOPS
@@ -20,12 +20,14 @@ from kale_chain.tx import Signer
 from kale_common.errors import ConfigError
 from kale_common.settings import (
     HttpUrl,
+    IpAddress,
     LogLevel,
     Network,
     NetworkSettings,
     Port,
     ServiceSettings,
     SharedSettings,
+    is_loopback,
     load,
     secret_from,
 )
@@ -154,6 +156,9 @@ class Settings(ServiceSettings, DatabaseSettings, SignerSettings):
             writable, and lie on another disk than the database.
         pooler_api_url: Accepted as in the plan; poolers call the backend, which needs no address of theirs.
         statement_key_file: File of the key that signs statements; by default beside the key file. Made if missing.
+        bind_address: Where PORT and HTTP_PORT bind; another than a loopback address takes TLS and authentication.
+        tls_certificate_file: The certificate that PORT and HTTP_PORT show, with its chain (PEM); then they speak TLS.
+        tls_key_file: Its private key (PEM).
         auth: required: every caller needs a token or a certificate; off: everybody on this machine may do everything.
             By default off on network local and required elsewhere.
         rate_limit_per_second: Calls a second that each client may make for ever.
@@ -175,9 +180,29 @@ class Settings(ServiceSettings, DatabaseSettings, SignerSettings):
     head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
     statement_key_file: Path | None = None
+    bind_address: IpAddress = "127.0.0.1"
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
     auth: Annotated[Literal["required", "off"] | None, BeforeValidator(_lower)] = None
     rate_limit_per_second: Annotated[int, Field(ge=1, le=100_000)] = 100
     rate_limit_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+
+    @model_validator(mode="after")
+    def _closed_to_others(self) -> "Settings":
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("TLS_CERTIFICATE_FILE and TLS_KEY_FILE belong together: set both, or none")
+        if is_loopback(self.bind_address):
+            return self
+        if self.tls_certificate_file is None:
+            raise ValueError(
+                f"BIND_ADDRESS: {self.bind_address} is reached from other machines: set TLS_CERTIFICATE_FILE and "
+                "TLS_KEY_FILE, or use 127.0.0.1"
+            )
+        if not self.auth_required:
+            raise ValueError(
+                f"BIND_ADDRESS: {self.bind_address} is reached from other machines: set AUTH=required, or use 127.0.0.1"
+            )
+        return self
 
     @property
     def auth_required(self) -> bool:

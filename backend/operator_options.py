@@ -12,7 +12,7 @@ from kale_common.errors import ConfigError
 TOKEN_VARIABLE = "KALE_TOKEN"  # noqa: S105  (a variable's name)
 
 BackendAddress = Annotated[
-    str, typer.Option("--backend", envvar="KALE_BACKEND", help="The running backend's gRPC address, host:port.")
+    str, typer.Option("--backend", envvar="KALE_BACKEND", help="The running backend: host:port, or https://host:port.")
 ]
 TokenFile = Annotated[
     Path | None,

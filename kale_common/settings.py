@@ -32,15 +32,26 @@ NETWORKS: dict[str, dict[str, str]] = {
 S = TypeVar("S", bound=BaseSettings)
 
 
-def _loopback(address: str) -> str:
-    """Accepts addresses of this machine only."""
+def _ip_address(address: str) -> str:
+    """Accepts IP addresses, and `localhost`."""
     if address == "localhost":
         return "127.0.0.1"
     try:
-        parsed = ipaddress.ip_address(address)
+        ipaddress.ip_address(address)
     except ValueError as error:
         raise ValueError(f"{address!r} is not an IP address; use 127.0.0.1") from error
-    if not parsed.is_loopback:
+    return address
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address is reached from this machine only."""
+    return ipaddress.ip_address(address).is_loopback
+
+
+def _loopback(address: str) -> str:
+    """Accepts addresses of this machine only."""
+    address = _ip_address(address)
+    if not is_loopback(address):
         raise ValueError(
             f"{address} is not a loopback address; without TLS and authentication the listeners stay on this "
             "machine, use 127.0.0.1"
@@ -74,6 +85,7 @@ def _lower(value: Any) -> Any:
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 HttpUrls = Annotated[str, AfterValidator(_http_urls)]
+IpAddress = Annotated[str, AfterValidator(_ip_address)]
 LoopbackAddress = Annotated[str, AfterValidator(_loopback)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc.aio
 
 from backend.api.messages import farmer_state
 from backend.errors import BackendError, UnavailableError
+from kale_common.errors import ConfigError
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
 
+CA_VARIABLE = "KALE_BACKEND_CA"
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 _AT_ONCE = 100
 """Calls in flight at a time."""
 _OUT_OF_REACH = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
@@ -30,7 +36,7 @@ async def create_farmers(
     """Has a running backend create farmers, one for each request id; `created` is called after each.
 
     Args:
-        backend: Its gRPC address, host:port.
+        backend: Where it is; see open_channel.
         request_ids: Idempotency keys.
         stake_basis_points: See Farmer.stake_basis_points.
         harvest_after_blocks: See Farmer.harvest_after_blocks.
@@ -46,7 +52,7 @@ async def create_farmers(
         BackendError: it refused.
     """
     slots = asyncio.Semaphore(_AT_ONCE)
-    async with grpc.aio.insecure_channel(backend) as channel:
+    async with open_channel(backend, token) as channel:
         stub: farmers_pb2_grpc.FarmerServiceAsyncStub = farmers_pb2_grpc.FarmerServiceStub(channel)
 
         async def create(request_id: str) -> dict[str, Any]:
@@ -69,6 +75,37 @@ async def create_farmers(
             assert isinstance(first, grpc.aio.AioRpcError)
             raise refusal(backend, first) from None
     return [task.result() for task in tasks]
+
+
+def open_channel(backend: str, token: str | None) -> grpc.aio.Channel:
+    """A channel to a running backend.
+
+    Args:
+        backend: host:port, or https://host:port where it speaks TLS. KALE_BACKEND_CA may name a file with the authority
+            (PEM) to trust instead of the system's.
+        token: A token that will be sent over it, which must not cross a network in clear.
+
+    Raises:
+        ConfigError: it would, or the file cannot be read.
+    """
+    parts = urlsplit(backend if "://" in backend else f"http://{backend}")
+    target = parts.netloc
+    if parts.scheme == "https":
+        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(_authority()))
+    if token is not None and parts.hostname not in _THIS_MACHINE:
+        raise ConfigError("KALE_BACKEND", f"a token would cross the network in clear; use https://{target}")
+    return grpc.aio.insecure_channel(target)
+
+
+def _authority() -> bytes | None:
+    """The authority to trust; None: the system's."""
+    name = os.environ.get(CA_VARIABLE)
+    if not name:
+        return None
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise ConfigError(CA_VARIABLE, f"cannot read {name}: {error.strerror}") from None
 
 
 def bearer(token: str | None) -> tuple[tuple[str, str], ...]:

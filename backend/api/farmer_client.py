@@ -11,7 +11,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.json_format import MessageToDict
 
-from backend.api.client import bearer, refusal
+from backend.api.client import bearer, open_channel, refusal
 from backend.api.messages import farmer_state
 from backend.domain.farmer import FarmerState
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc, statement_pb2
@@ -31,7 +31,7 @@ class FarmerSettings:
 
 
 class FarmerClient:
-    """FarmerService of the backend at `address` (host:port).
+    """FarmerService of the backend at `address` (see open_channel).
 
     Every method raises UnavailableError if the backend, its database or the ledger is out of reach, and BackendError if
     it refuses.
@@ -39,6 +39,7 @@ class FarmerClient:
 
     def __init__(self, address: str, token: str | None) -> None:
         self._address = address
+        self._token = token
         self._metadata = bearer(token)
 
     async def get(self, farmer_id: str) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class FarmerClient:
 
     @contextlib.asynccontextmanager
     async def _stub(self) -> AsyncIterator[farmers_pb2_grpc.FarmerServiceAsyncStub]:
-        async with grpc.aio.insecure_channel(self._address) as channel:
+        async with open_channel(self._address, self._token) as channel:
             try:
                 yield farmers_pb2_grpc.FarmerServiceStub(channel)
             except grpc.aio.AioRpcError as error:

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from backend.api.access import access_middleware
+from backend.api.certificate import EdgeCertificate
 from backend.api.errors import HTTP_STATUS, status_of
 from backend.api.farmer_routes import FarmerRoutes
 from backend.api.json_body import Body, field_of, read_body
@@ -61,20 +62,22 @@ def http_application(
 class HttpServer:
     """Serves an application on `host`:`port`; port 0 lets the system choose (see `port` once started)."""
 
-    def __init__(self, host: str, port: int, application: web.Application) -> None:
+    def __init__(self, host: str, port: int, application: web.Application, tls: EdgeCertificate | None = None) -> None:
         self._host = host
         self.port = port
+        self._tls = tls
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
 
     async def start(self) -> None:
         """Binds and serves.
 
         Raises:
-            ConfigError: the port is taken.
+            ConfigError: the port is taken, or the certificate cannot be used.
         """
+        context = None if self._tls is None else self._tls.for_http()
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self.port).start()
+            await web.TCPSite(self._runner, self._host, self.port, ssl_context=context).start()
         except OSError as error:
             await self._runner.cleanup()
             problem = f"cannot listen on {self._host}:{self.port}: {error.strerror}; choose another port"

@@ -1,4 +1,4 @@
-"""The gRPC server: the pool's services, health and reflection on one loopback port."""
+"""The gRPC server: the pool's services, health and reflection on one port."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined
 from grpc_reflection.v1alpha import reflection
 
 from backend.api.access import AccessInterceptor
+from backend.api.certificate import EdgeCertificate
 from backend.api.farmers import FarmerServicer
 from backend.api.interceptor import ErrorInterceptor
 from backend.api.pool import PoolServicer
@@ -39,12 +40,15 @@ class Servicers:
 class GrpcServer:
     """Serves on `host`:`port`; port 0 lets the system choose (see `port` once started)."""
 
-    def __init__(self, host: str, port: int, servicers: Servicers, door: Door) -> None:
+    def __init__(
+        self, host: str, port: int, servicers: Servicers, door: Door, tls: EdgeCertificate | None = None
+    ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         interceptors = [ErrorInterceptor(), AccessInterceptor(door)]  # the first is the outermost
         self._server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
         self._health = health_aio.HealthServicer()
         self.port = port
+        self._tls = tls
         pool_pb2_grpc.add_PoolServiceServicer_to_server(servicers.pool, self._server)
         farmers_pb2_grpc.add_FarmerServiceServicer_to_server(servicers.farmers, self._server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(servicers.status, self._server)
@@ -64,10 +68,13 @@ class GrpcServer:
         """Binds and serves.
 
         Raises:
-            ConfigError: the port is taken.
+            ConfigError: the port is taken, or the certificate cannot be used.
         """
         try:
-            self.port = self._server.add_insecure_port(self._address)
+            if self._tls is None:
+                self.port = self._server.add_insecure_port(self._address)
+            else:
+                self.port = self._server.add_secure_port(self._address, self._tls.for_grpc())
         except RuntimeError:
             raise ConfigError("PORT", f"cannot listen on {self._address}: the port is taken; choose another") from None
         await self._server.start()

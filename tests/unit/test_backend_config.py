@@ -85,7 +85,8 @@ def test_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch, missing: str
         ("DB_MAX_CONNECTIONS", "many", "valid integer"),
         ("STELLAR_NETWORK", "futurenet", "'mainnet', 'testnet' or 'local'"),
         ("STELLAR_RPC_URL", "localhost:8000", "is not a URL"),
-        ("BIND_ADDRESS", "0.0.0.0", "not a loopback address; without TLS"),  # noqa: S104 - what is refused
+        ("BIND_ADDRESS", "0.0.0.0", "is reached from other machines: set TLS_CERTIFICATE_FILE"),  # noqa: S104
+        ("BIND_ADDRESS", "here", "is not an IP address"),
         ("PORT", "70000", "less than or equal to 65535"),
         ("HARVEST_INTERVAL_SECONDS", "0", "greater than or equal to 1"),
         ("HARVEST_CHANNELS", "1001", "less than or equal to 1000"),
@@ -167,3 +168,25 @@ def test_secrets_are_known_to_the_logs_and_shown_nowhere(monkeypatch: pytest.Mon
     assert set(settings.secrets()) == {SECRET, "p%40ss", "p@ss"}
     for secret in settings.secrets():
         assert secret not in repr(settings)
+
+
+def test_another_address_takes_a_certificate_and_authentication(monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = {"TLS_CERTIFICATE_FILE": "a.pem", "TLS_KEY_FILE": "a.key"}
+    assert read(monkeypatch, {**COMPLETE, **certificate, "BIND_ADDRESS": "::"}).bind_address == "::"
+    with pytest.raises(ConfigError, match=r"BIND_ADDRESS: :: is reached from other machines: set AUTH=required"):
+        read(monkeypatch, {"AUTH": "off"})
+    monkeypatch.delenv("TLS_KEY_FILE")
+    with pytest.raises(ConfigError, match="belong together"):
+        read(monkeypatch, {})
+
+
+@pytest.mark.parametrize(
+    ("network", "auth", "required"),
+    [("testnet", "", True), ("testnet", "off", False), ("local", "", False), ("local", "REQUIRED", True)],
+)
+def test_tokens_are_asked_for_where_something_is_at_stake(
+    network: str, auth: str, *, required: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = {"STELLAR_RPC_URL": "http://127.0.0.1:1", "STELLAR_NETWORK_PASSPHRASE": "p", "KALE_CONTRACT_ID": "c"}
+    environment = {**COMPLETE, **local, "STELLAR_NETWORK": network, "AUTH": auth}
+    assert read(monkeypatch, environment).auth_required is required
