@@ -19,6 +19,7 @@ from backend.api.pool import PoolServicer
 from backend.api.server import GrpcServer, Servicers
 from backend.api.status import StatusServicer, follow_health
 from backend.api.wallet import WalletServicer
+from backend.api.wallet_http import wallet_routes
 from backend.chain.factory import KaleTransactionFactory
 from backend.chain.feed import RpcLedgerFeed, RpcSender
 from backend.chain.probe import RpcEndpointProbe
@@ -46,12 +47,14 @@ from backend.services.following import FarmWatch, Following, repeat
 from backend.services.harvesting import Harvesting
 from backend.services.leasing import Leasing
 from backend.services.onboarding import Onboarding
+from backend.services.paying import Paying
 from backend.services.planting import Planting
 from backend.services.quarantining import Quarantining
 from backend.services.recovering import Recovering
 from backend.services.stating import Stating
 from backend.services.status import StatusBoard
 from backend.services.submitting import Submitting
+from backend.services.withdrawing import Withdrawing
 from backend.services.working import Working
 from backend.vault import HeadFile
 from backend.vault.statement_key import StatementKey
@@ -144,7 +147,7 @@ class Backend:
             pool=PoolServicer(parts.planting, parts.working, parts.attending),
             farmers=FarmerServicer(parts.stores.farmers, parts.onboarding, stating),
             status=StatusServicer(parts.board, parts.attending, stating.public_key),
-            wallet=WalletServicer(parts.stores),
+            wallet=WalletServicer(parts.stores, parts.withdrawing),
         )
         tls = EdgeCertificate.of(settings.tls_certificate_file, settings.tls_key_file)
         grpc_server = GrpcServer(settings.bind_address, settings.port, servicers, door, tls)
@@ -152,6 +155,7 @@ class Backend:
         stack.push_async_callback(grpc_server.stop, GRACE_SECONDS)
         farmer_routes = FarmerRoutes(parts.stores.farmers, stating)
         application = http_application(parts.planting, parts.working, parts.board, farmer_routes, door)
+        application.add_routes(wallet_routes(parts.stores, parts.withdrawing))
         http_server = HttpServer(settings.bind_address, settings.http_port, application, tls)
         await http_server.start()
         stack.push_async_callback(http_server.stop)
@@ -200,6 +204,9 @@ class Parts:
         self.quarantining = Quarantining(stores, self.chain, self.recovering)
         self.endpoints = EndpointWatch(RpcEndpointProbe(rpc))
         self.board = StatusBoard(stores, feed, self.chain, self.extending, self.endpoints)
+        witnesses, rules = RpcWitnesses(rpc, identity), settings.payout_rules()
+        self.withdrawing = Withdrawing(stores, self.chain, rules, identity.asset_issuer)
+        self.paying = Paying(stores, self.chain, witnesses, self.withdrawing, rules)
         self.booking = Booking(stores.money, feed, reader)
         self.books = BooksCheck(stores.money, self.chain)
         listeners = (self.onboarding.note, self.extending.note)
@@ -222,6 +229,7 @@ class Parts:
             ("onboarding", signing(self.onboarding.act), None),
             ("backstop", signing(self.backstop.act), None),
             ("harvesting", signing(self.harvesting.act), every),
+            ("withdrawals", signing(self.paying.act), None),
             ("lives", self.extending.watch, None),
             ("extending", signing(self.extending.act), None),
             ("reports", self.working.settle_unverified, None),

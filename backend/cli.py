@@ -10,7 +10,14 @@ from typing import Annotated
 import structlog
 import typer
 
-from backend import audit_command, farmer_command, farmer_settings_command, keys_command, token_command
+from backend import (
+    audit_command,
+    farmer_command,
+    farmer_settings_command,
+    keys_command,
+    token_command,
+    withdrawals_command,
+)
 from backend.app import run
 from backend.at_risk_command import at_risk_command
 from backend.backup_commands import app as backup_app
@@ -47,6 +54,7 @@ farmer_settings_command.register(farmer_command.app)
 app.add_typer(keys_command.app, name="keys")
 farmer_command.app.command("statement")(statement_command)
 app.add_typer(farmer_command.app, name="farmer")
+app.add_typer(withdrawals_command.app, name="withdrawals")
 app.add_typer(token_command.app, name="token")
 app.add_typer(backup_app, name="backup")
 app.command("restore")(restore_command)

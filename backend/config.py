@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from backend.domain.rate import Rate
 from backend.domain.signing import MAX_STAKE_STROOPS
 from backend.domain.staking import StakePolicy
+from backend.payout_config import PayoutSettings
 from kale_chain.errors import InvalidSecretError
 from kale_chain.tx import Signer
 from kale_common.errors import ConfigError
@@ -132,7 +133,7 @@ class SignerSettings(NetworkSettings, KeySettings):
         return os.geteuid() if self.signer_client_uid is None else self.signer_client_uid
 
 
-class Settings(ServiceSettings, DatabaseSettings, SignerSettings):
+class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings):
     """Everything `kale-backend run` needs.
 
     Attributes:
@@ -263,6 +264,7 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     """
     settings = load(Settings, env_file)
     settings.master()
+    settings.payout_rules()
     return settings
 
 

@@ -3,6 +3,7 @@
 BackendError                         fields: retry, reason (machine-readable, UPPER_SNAKE)
 ├── InvalidRequestError              a request is malformed; says which field and what is wrong
 ├── UnknownFarmerError               no farmer has this id
+├── UnknownWithdrawalError           the farmer has no withdrawal with this id
 ├── UnknownTokenError                no access token has this id
 ├── UnauthenticatedError             the caller did not say who it is, or its token is not valid
 ├── PermissionDeniedError            the caller may not do this, or not for this farmer
@@ -16,9 +17,15 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── TransitionError              a state cannot follow another
 │   ├── AttendanceSupersededError    another stream of this pooler came later
 │   ├── PeriodOpenError              a statement's period is not over yet
+│   ├── FarmerLeavingError           the farmer is leaving: its exit is under way
+│   ├── InsufficientBalanceError     more is asked for than is neither staked nor promised
+│   ├── WithdrawalLimitError         more than may leave in a day
+│   ├── DestinationError             the destination cannot take the payment
+│   ├── PayoutLockedError            the farmer is paid at its locked payout address alone
 │   └── SponsorLowError              the master account cannot sponsor another account
 ├── UnavailableError                 something the backend depends on does not answer; try again
 │   ├── DatabaseUnavailableError
+│   ├── WithdrawalsPausedError       an operator has paused withdrawals
 │   ├── QuarantinedError             nothing is signed until a ledger has closed
 │   ├── PoolerSilentError            a pooler answered nothing while three ledgers closed
 │   ├── BooksViolatedError           the books break a rule: nothing is planted
@@ -115,6 +122,16 @@ class RateLimitedError(BackendError):
         super().__init__(f"too many calls; try again in {retry_after_seconds:.2f} seconds")
 
 
+class UnknownWithdrawalError(BackendError):
+    """The farmer has no withdrawal with this id."""
+
+    reason = "UNKNOWN_WITHDRAWAL"
+
+    def __init__(self, withdrawal_id: object) -> None:
+        self.withdrawal_id = str(withdrawal_id)
+        super().__init__(f"the farmer has no withdrawal {withdrawal_id}; ListWithdrawals shows those there are")
+
+
 class RequestReusedError(BackendError):
     """A request id was used before, for something else."""
 
@@ -174,6 +191,70 @@ class FarmerDepartedError(PreconditionError):
     def __init__(self, farmer_id: object) -> None:
         self.farmer_id = str(farmer_id)
         super().__init__(f"farmer {farmer_id} has left the pool and can no longer be changed")
+
+
+class FarmerLeavingError(PreconditionError):
+    """The farmer is leaving the pool, or has left."""
+
+    reason = "FARMER_LEAVING"
+
+    def __init__(self, farmer_id: object) -> None:
+        self.farmer_id = str(farmer_id)
+        super().__init__(
+            f"farmer {farmer_id} is leaving the pool: its exit pays out everything, and nothing else is done"
+        )
+
+
+class InsufficientBalanceError(PreconditionError):
+    """A farmer has less that is neither staked nor promised than is asked for; amounts in stroops of KALE."""
+
+    reason = "INSUFFICIENT_BALANCE"
+
+    def __init__(self, asked: int, spendable: int) -> None:
+        self.asked_stroops = asked
+        self.spendable_stroops = max(0, spendable)
+        super().__init__(
+            f"{asked} stroops are asked for, but only {self.spendable_stroops} are neither staked, set aside for "
+            "another withdrawal nor the pool's cut; stakes come back with their harvests"
+        )
+
+
+class WithdrawalLimitError(PreconditionError):
+    """More is asked for than may leave in a day; amounts in stroops of KALE."""
+
+    retry = Retry.NEXT_BLOCK
+    reason = "WITHDRAWAL_LIMIT"
+
+    def __init__(self, asked: int, left: int) -> None:
+        self.asked_stroops = asked
+        self.left_stroops = left
+        super().__init__(
+            f"{asked} stroops are asked for, but only {left} more may leave within a day; "
+            "ask for less, or again when earlier withdrawals are a day old"
+        )
+
+
+class DestinationError(PreconditionError):
+    """The destination cannot take the payment; `problem` is the machine-readable reason."""
+
+    reason = "DESTINATION_UNFIT"
+
+    def __init__(self, problem: str, message: str) -> None:
+        self.problem = problem
+        super().__init__(message)
+
+
+class PayoutLockedError(PreconditionError):
+    """The farmer has locked its payout address and is paid nowhere else."""
+
+    reason = "PAYOUT_LOCKED"
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__(
+            f"the farmer's payout address is locked to {address}; withdraw to it without naming another, or change it "
+            "with SetPayout, which takes effect after a delay"
+        )
 
 
 class TransitionError(PreconditionError):
@@ -239,6 +320,15 @@ class DatabaseUnavailableError(UnavailableError):
     """The database cannot be reached or does not answer in time."""
 
     reason = "DATABASE_UNAVAILABLE"
+
+
+class WithdrawalsPausedError(UnavailableError):
+    """An operator has paused all withdrawals."""
+
+    reason = "WITHDRAWALS_PAUSED"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"withdrawals are paused: {why}; nothing is lost, ask again later")
 
 
 class QuarantinedError(UnavailableError):

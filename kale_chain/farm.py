@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from kale_chain.errors import FarmMissingError
-from kale_chain.model import Account, Block, BlockEntry, Farm, FarmIdentity, PailEntry, is_extension_due
+from kale_chain.model import Account, Block, BlockEntry, Farm, FarmIdentity, PailEntry, Receiver, is_extension_due
 from kale_chain.rpc import Entries, StellarRpc
 from kale_chain.tx import Bounds, FarmCalls, Signer
 from kale_chain.xdr import keys
@@ -13,6 +13,7 @@ from kale_chain.xdr.entries import (
     read_block,
     read_instance,
     read_pail,
+    read_room,
     read_trustline_balance,
 )
 
@@ -20,6 +21,7 @@ EXTENSION_FEE_STROOPS = 20_000_000
 """Reserved for extending the farm's life where no simulation can tell the rent; what is not used comes back."""
 
 _FEE_MARGIN_PERCENT = 25
+_MEMO_REQUIRED = "config.memo_required"
 
 
 class FarmReader:
@@ -101,6 +103,21 @@ class FarmReader:
         by_key = {keys.account(address).to_xdr(): address for address in addresses}
         entries = await self._existing(by_key)
         return entries.ledger, {by_key[key]: read_account(entry.data_xdr) for key, entry in entries.found.items()}
+
+    async def dated_receivers(self, addresses: Iterable[str]) -> tuple[int, dict[str, Receiver]]:
+        """The latest closed ledger when they were read (0 if none was asked for), and what each account can receive."""
+        wanted = list(dict.fromkeys(addresses))
+        entries = await self._existing({key: address for address in wanted for key in self._receiver_keys(address)})
+        return entries.ledger, {address: self._receiver(entries, address) for address in wanted}
+
+    def _receiver_keys(self, address: str) -> tuple[str, str, str]:
+        account, line = keys.account(address), keys.kale_trustline(self._identity, address)
+        return account.to_xdr(), line.to_xdr(), keys.data(address, _MEMO_REQUIRED).to_xdr()
+
+    def _receiver(self, entries: Entries, address: str) -> Receiver:
+        account, line, data = map(entries.get, self._receiver_keys(address))
+        room, authorised = read_room(line.data_xdr) if line is not None else (None, False)
+        return Receiver(account is not None, room, authorised, data is not None)
 
     async def fee_floor(self, farm: Farm) -> int:
         """The least resource fee for calls now, in stroops: 0 but where the farm's life is due to be extended.

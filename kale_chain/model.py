@@ -247,6 +247,23 @@ NOBODY = Counterparty()
 
 
 @dataclass(frozen=True, slots=True)
+class Receiver:
+    """What an account can receive, as of one ledger.
+
+    Attributes:
+        exists: Whether the account does.
+        room: Stroops of KALE that its trustline can still take; None: it has no KALE trustline.
+        authorised: Whether the issuer lets it hold and move KALE.
+        memo_required: Whether it refuses payments without a memo (`config.memo_required`, SEP-29).
+    """
+
+    exists: bool
+    room: int | None = None
+    authorised: bool = False
+    memo_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FarmIdentity:
     """Which farm on which network; established once by `identify.identify`.
 

@@ -84,3 +84,13 @@ GRANT UPDATE (attended_ledger) ON poolers TO kale_application;
 GRANT INSERT (
     block_index, farmer_id, generation, pooler_id, taken_from, reason, ledger_sequence
 ) ON lease_handovers TO kale_application;
+
+GRANT INSERT (basis_points, from_block) ON pool_cuts TO kale_application;
+GRANT INSERT (paused, reason) ON withdrawal_switches TO kale_application;
+GRANT INSERT (farmer_id, destination, memo, is_locked, effective_time) ON payout_addresses TO kale_application;
+GRANT INSERT (
+    id, farmer_id, kind, idempotency_key, destination, memo, amount, created_ledger, requested_time
+) ON withdrawals TO kale_application;
+GRANT UPDATE (
+    amount, cut_amount, status, error_reason, error_message, ledger_sequence, transaction_hash, limit_waived, ended_at
+) ON withdrawals TO kale_application;

@@ -9,11 +9,12 @@ import structlog
 
 from backend.chain.faults import ledger_faults
 from backend.domain.farmer import FarmerKey
-from backend.domain.signing import OnboardingIntent, PlantIntent
+from backend.domain.signing import MemoKind as SignedMemoKind
+from backend.domain.signing import OnboardingIntent, PayoutIntent, PlantIntent
 from backend.ports.chain import SignedTransaction
 from backend.ports.vault import Vault
 from kale_chain.farm import EXTENSION_FEE_STROOPS, FarmReader
-from kale_chain.model import Farm, FarmIdentity, Resources
+from kale_chain.model import Farm, FarmIdentity, Memo, MemoKind, Resources
 from kale_chain.rpc import StellarRpc
 from kale_chain.tx import (
     EXTENSION,
@@ -214,6 +215,22 @@ class KaleTransactionFactory:
             fee=self._fee,
         )
         return _signed(call.signed_by(self._master))
+
+    async def payout(
+        self, key: FarmerKey, intent: PayoutIntent, *, sequence: int, max_ledger: int
+    ) -> SignedTransaction:
+        """See TransactionFactory."""
+        said = intent.memo
+        call = self._classic.payout(
+            source=key.address,
+            payments=[(leg.destination, leg.amount_stroops, leg.native) for leg in intent.payments],
+            close_into=self.master if intent.closes_account else None,
+            memo=None if said.kind is SignedMemoKind.NONE else Memo(MemoKind(said.kind), said.value),
+            sequence=sequence,
+            bounds=Bounds(max_ledger=max_ledger),
+        )
+        signature = await self._vault.sign(key, call.envelope_bytes, intent)
+        return self._bumped(call.with_signature(key.address, signature))
 
     def bump(self, envelope: str, *, limit: int) -> SignedTransaction | None:
         """See TransactionFactory."""

@@ -12,7 +12,7 @@ from backend.errors import LedgerUnavailableError
 from backend.ports.chain import FoundPlant, PailKey
 from kale_chain.answers import LedgerTransaction
 from kale_chain.farm import FarmReader
-from kale_chain.model import Account, Block, BlockEntry, FarmIdentity, Ledger, PailEntry
+from kale_chain.model import Account, Block, BlockEntry, FarmIdentity, Ledger, PailEntry, Receiver
 from kale_chain.rpc import StellarRpc
 from kale_chain.xdr.envelopes import read_harvest_call, read_plant_call
 
@@ -97,6 +97,11 @@ class RpcChainReader:
         """See ChainReader."""
         with ledger_faults():
             return await self._farm.dated_balances(addresses)
+
+    async def receivers(self, addresses: Sequence[str]) -> Mapping[str, Receiver]:
+        """See ChainReader."""
+        with ledger_faults():
+            return (await self._farm.dated_receivers(addresses))[1]
 
     async def accounts(self, addresses: Sequence[str]) -> Mapping[str, Account]:
         """See ChainReader."""

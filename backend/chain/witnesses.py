@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -14,7 +16,7 @@ from backend.ports.chain import UsedSequence
 from kale_chain.breaker import CircuitState
 from kale_chain.errors import ChainError
 from kale_chain.farm import FarmReader
-from kale_chain.model import FarmIdentity
+from kale_chain.model import FarmIdentity, Receiver
 from kale_chain.rpc import StellarRpc
 from kale_chain.xdr.envelopes import uses_sequence
 
@@ -63,6 +65,19 @@ class RpcWitnesses:
                 confirmed[source] = UsedSequence(told[-1].sequence, max(used.ledger for used in told))
         return confirmed
 
+    async def receivers(self, addresses: Sequence[str]) -> Mapping[str, Receiver]:
+        """See Witnesses. The least room that the agreeing endpoints tell of counts."""
+        keeping_up = [voter for voter in self._voters if not voter.endpoints[0].behind]
+        answers = await self._gathered([self._receivers(voter, addresses) for voter in keeping_up])
+        told = [answer for answer in answers if answer is not None]
+        agreed = {}
+        for address in addresses:
+            alike = Counter(_without_room(answer[address]) for answer in told).most_common(1)
+            if alike and alike[0][1] >= quorum(len(self._voters)):
+                same = [answer[address] for answer in told if _without_room(answer[address]) == alike[0][0]]
+                agreed[address] = min(same, key=lambda receiver: receiver.room or 0)
+        return agreed
+
     async def consumer(self, attempt: Attempt, ledger: int) -> bytes | None:
         """See Witnesses."""
         try:
@@ -106,9 +121,17 @@ class RpcWitnesses:
         ledger, accounts = await FarmReader(voter, self._identity).dated_accounts(sources)
         return {address: UsedSequence(account.sequence, ledger) for address, account in accounts.items()}
 
+    async def _receivers(self, voter: StellarRpc, addresses: Sequence[str]) -> Mapping[str, Receiver]:
+        return (await FarmReader(voter, self._identity).dated_receivers(addresses))[1]
+
     async def _gathered(self, questions: Sequence[Awaitable[T | None]]) -> list[T | None]:
         """The answers; None for each that did not come in time."""
         return list(await asyncio.gather(*(_answer(question) for question in questions)))
+
+
+def _without_room(receiver: Receiver) -> Receiver:
+    """What endpoints must say alike: a ledger's difference between them may change the room."""
+    return replace(receiver, room=None if receiver.room is None else 0)
 
 
 async def _answer(question: Awaitable[T | None]) -> T | None:

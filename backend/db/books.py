@@ -21,6 +21,7 @@ from backend.domain.money import (
     Transfer,
     TransferReason,
     adjustment,
+    cut_transfer,
     ending_transfer,
     reopening_transfer,
     shortfalls,
@@ -56,6 +57,9 @@ _PAILS = text("""
 SELECT
     h.id, h.farmer_id, h.block_index, h.stake_amount, h.planted_ledger, p.transaction_hash AS plant_hash, h.status,
     h.reward_amount, h.ledger_sequence, h.transaction_hash, h.error_reason,
+    (
+        SELECT c.basis_points FROM pool_cuts AS c WHERE c.from_block <= h.block_index ORDER BY c.id DESC LIMIT 1
+    ) AS cut_basis_points,
     (
         SELECT count(*) FROM money_transfers AS t
         WHERE t.farmer_id = h.farmer_id AND t.block_index = h.block_index AND t.kind IN ('loss', 'taken', 'reopened')
@@ -102,6 +106,7 @@ async def book(
     transfers = [
         *(stake_transfer(pails[harvest_id], equal_at=equal_at) for harvest_id in opened),
         *(ending_transfer(pails[harvest_id], equal_at=equal_at) for harvest_id in ended),
+        *(cut_transfer(pails[harvest_id]) for harvest_id in ended),
         *(reopening_transfer(pails[harvest_id], was) for harvest_id, was in again.items()),
         *others,
     ]
@@ -177,6 +182,7 @@ def _pail(row: Row[Any]) -> BookedPail:
         ended_ledger=row.ledger_sequence,
         harvest_hash=row.transaction_hash,
         failure=FailureReason(row.error_reason) if row.error_reason else None,
+        cut_basis_points=row.cut_basis_points or 0,
         closings=row.closings,
     )
 

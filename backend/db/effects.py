@@ -15,9 +15,10 @@ from backend.db.audit import record_harvests, record_plants, record_works
 from backend.db.books import book
 from backend.db.database import select_ids
 from backend.db.opening import number_plants, open_harvests
+from backend.db.payments import apply_to_withdrawals, movements
 from backend.db.sights import closed_wrongly, harvest_seen, open_seen
 from backend.domain.harvest import HarvestState
-from backend.domain.money import Transfer, movement_transfer
+from backend.domain.money import Transfer
 from backend.domain.settlement import (
     BalanceMoved,
     BatchReleased,
@@ -130,7 +131,8 @@ async def apply_effects(
     released = [effect.batch_id for effect in _only(effects, BatchReleased)]
     if released:
         await connection.execute(_RELEASE, {"batches": released})
-    moved = [movement_transfer(effect) for effect in _only(effects, BalanceMoved)]
+    await apply_to_withdrawals(connection, effects)
+    moved = await movements(connection, _only(effects, BalanceMoved))
     await book(connection, opened=opened, ended=ended, reopened=reopened, others=[*fees, *moved])
 
 

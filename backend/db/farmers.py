@@ -44,7 +44,15 @@ AND (
 )
 ORDER BY f.created_at, f.id LIMIT :size
 """)  # noqa: S608 - the query is put together from constants
-_LOCK = text("SELECT status, sealed_seed IS NULL AS keyless FROM farmers WHERE id = :id FOR UPDATE")
+_LOCK = text("""
+SELECT
+    f.status, f.sealed_seed IS NULL AS keyless,
+    EXISTS (
+        SELECT FROM withdrawals AS w
+        WHERE w.farmer_id = f.id AND w.kind = 'exit' AND w.status NOT IN ('refused', 'failed')
+    ) AS leaving
+FROM farmers AS f WHERE f.id = :id FOR UPDATE
+""")
 _UPDATE = text("""
 UPDATE farmers
 SET
@@ -118,7 +126,7 @@ class SqlFarmerStore:
 
         Raises:
             UnknownFarmerError: there is no such farmer.
-            FarmerDepartedError, TransitionError: see domain.farmer.check_change.
+            FarmerDepartedError, FarmerLeavingError, TransitionError: see domain.farmer.check_change.
             PreconditionError: a sample farmer, who has no key, cannot become active.
         """
         values = {
@@ -133,7 +141,7 @@ class SqlFarmerStore:
             row = (await connection.execute(_LOCK, {"id": farmer_id})).one_or_none()
             if row is None:
                 raise UnknownFarmerError(farmer_id)
-            check_change(farmer_id, FarmerState(row.status), change)
+            check_change(farmer_id, FarmerState(row.status), change, leaving=row.leaving)
             if row.keyless and change.state is FarmerState.ACTIVE:
                 raise PreconditionError(f"farmer {farmer_id} is sample data without a key; it can never farm")
             await connection.execute(_UPDATE, values)

@@ -13,17 +13,27 @@ from backend.domain.harvest import HarvestState, KnownHarvest, OpenPail
 from backend.domain.life import PailLife
 from backend.ports.chain import PailKey
 
-_OPEN_PAILS = text("""
+# Who leaves the pool does not wait for more blocks than it must.
+_AFTER_BLOCKS = """
+    CASE
+        WHEN EXISTS (
+            SELECT FROM withdrawals AS w
+            WHERE w.farmer_id = f.id AND w.kind = 'exit' AND w.status = 'requested'
+        ) THEN 1
+        ELSE f.harvest_after_blocks
+    END AS harvest_after_blocks
+"""
+_OPEN_PAILS = text(f"""
 SELECT
     h.id, h.farmer_id, h.wallet_address, h.block_index, h.stake_amount, h.planted_ledger, h.live_until,
-    f.harvest_after_blocks
+    {_AFTER_BLOCKS}
 FROM harvest_transactions AS h
 INNER JOIN farmers AS f ON f.id = h.farmer_id
 WHERE h.status = 'pending' AND NOT EXISTS (
     SELECT FROM attempts AS a WHERE a.kind = 'harvest' AND a.intent_id = h.id AND a.status = 'open'
 )
 ORDER BY h.created_at, h.id
-""")
+""")  # noqa: S608 - the query is put together from constants
 _SET_LIVES = text("""
 WITH before AS (
     SELECT id, live_until FROM harvest_transactions
@@ -43,15 +53,15 @@ SELECT
     jsonb_build_object('pails', count(*), 'stake_amount', sum(stake_amount), 'live_until', min(live_until))
 FROM changed WHERE live_until > before GROUP BY block_index ORDER BY block_index
 """)
-_UNHARVESTED = text("""
+_UNHARVESTED = text(f"""
 SELECT
     h.id, h.farmer_id, h.wallet_address, h.block_index, h.stake_amount, h.planted_ledger, h.live_until,
-    f.harvest_after_blocks, h.alarm_percent
+    {_AFTER_BLOCKS}, h.alarm_percent
 FROM harvest_transactions AS h
 INNER JOIN farmers AS f ON f.id = h.farmer_id
 WHERE h.status = 'pending'
 ORDER BY h.live_until ASC NULLS LAST, h.created_at, h.id
-""")
+""")  # noqa: S608 - likewise
 _SET_ALARMS = text("""
 WITH before AS (
     SELECT id, alarm_percent FROM harvest_transactions

@@ -31,7 +31,9 @@ _REQUEST = text(
     "SELECT request_id, pooler_id, block_index, requested_farmers FROM plant_requests WHERE request_id = :id"
 )
 _CANDIDATES = text(f"""
-SELECT f.id, f.wallet_address, {_KEY}, CAST(f.stake_percentage * 100 AS integer) AS basis_points, f.fixed_stake
+SELECT
+    f.id, f.wallet_address, {_KEY}, CAST(f.stake_percentage * 100 AS integer) AS basis_points, f.fixed_stake, f.balance,
+    held_of(f.id) AS held
 FROM farmers AS f
 WHERE
     f.status = 'active'
@@ -149,7 +151,16 @@ class SqlPlantStore:
         """ACTIVE farmers without a plant in this block and without an open attempt, longest unplanted first."""
         async with self._database.transaction() as connection:
             rows = (await connection.execute(_CANDIDATES, {"block_index": block_index, "size": limit})).all()
-        return [Candidate(farmer_key(row), row.basis_points, row.fixed_stake) for row in rows]
+        return [
+            Candidate(
+                key=farmer_key(row),
+                stake_basis_points=row.basis_points,
+                fixed_stake_stroops=row.fixed_stake,
+                booked_stroops=row.balance,
+                held_stroops=int(row.held),
+            )
+            for row in rows
+        ]
 
     async def plants_of(self, block_index: int, pooler_id: str) -> list[Plant]:
         """This pooler's plants in a block that are not FAILED, oldest first."""

@@ -7,6 +7,7 @@ from backend.db.farmers import SqlFarmerStore
 from backend.db.harvests import SqlHarvestStore
 from backend.db.lease import SqlLeaseStore
 from backend.db.money import SqlMoneyStore
+from backend.db.payouts import SqlWithdrawalStore
 from backend.db.plants import SqlPlantStore
 from backend.db.poolers import SqlPoolerStore
 from backend.db.quarantines import SqlQuarantineStore
@@ -19,6 +20,7 @@ from backend.ports.money import MoneyStore
 from backend.ports.poolers import PoolerStore
 from backend.ports.statements import StatementStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
+from backend.ports.withdrawals import WithdrawalStore
 
 
 class SqlStores:
@@ -34,6 +36,7 @@ class SqlStores:
         self.events: EventStore = SqlEventStore(database)
         self.money: MoneyStore = SqlMoneyStore(database)
         self.lease: LeaseStore = SqlLeaseStore(database)
+        self.withdrawals: WithdrawalStore = SqlWithdrawalStore(database)
         self.quarantines: QuarantineStore = SqlQuarantineStore(database)
         self.tokens: TokenStore = SqlTokenStore(database)
         self.statements: StatementStore = SqlStatementStore(database)

@@ -1,6 +1,6 @@
 """The one place where errors of the database driver become the backend's own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -14,7 +14,17 @@ from backend.errors import (
     MigrationError,
     QuarantinedError,
     StoreConflictError,
+    WithdrawalsPausedError,
 )
+
+_RULES: Mapping[str, Callable[[str], BackendError]] = {
+    "attempts_fence": lambda what: LeaseLostError(
+        f"the database refused to store an attempt: {what}; this backend ends"
+    ),
+    "attempts_quarantine": lambda what: QuarantinedError(f"quarantine: {what}"),
+    "attempts_withdrawals_paused": WithdrawalsPausedError,
+}
+"""Rules of the database whose refusals mean more than a conflict, by their names."""
 
 
 @contextmanager
@@ -24,6 +34,7 @@ def translated_errors(database_url: str) -> Iterator[None]:
     Raises:
         DatabaseUnavailableError: no connection, no answer in time, or the server is shutting down, full or deadlocked.
         LeaseLostError: a newer backend has the lease, so attempts of this one are refused.
+        WithdrawalsPausedError: payments are refused until withdrawals are resumed.
         QuarantinedError: attempts are refused until the database is trusted again.
         StoreConflictError: a rule of the database refused a row.
         MigrationError: a table or column is missing.
@@ -53,10 +64,9 @@ def location(database_url: str) -> str:
 def _translated(error: psycopg.Error, database_url: str) -> BackendError:
     # The primary message alone: the detail repeats the row, envelopes and sealed seeds included.
     what = error.diag.message_primary or (str(error).splitlines() or [type(error).__name__])[0]
-    if error.diag.constraint_name == "attempts_fence":
-        return LeaseLostError(f"the database refused to store an attempt: {what}; this backend ends")
-    if error.diag.constraint_name == "attempts_quarantine":
-        return QuarantinedError(f"quarantine: {what}")
+    by_rule = _RULES.get(error.diag.constraint_name or "")
+    if by_rule is not None:
+        return by_rule(what)
     if isinstance(error, psycopg.IntegrityError):
         return StoreConflictError(f"the database refused a row by its rule {error.diag.constraint_name}: {what}")
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):

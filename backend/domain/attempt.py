@@ -24,6 +24,7 @@ class AttemptKind(StrEnum):
     ONBOARDING = "onboarding"
     CHANNELS = "channels"
     EXTENSION = "extension"
+    WITHDRAWAL = "withdrawal"
 
 
 class AttemptState(StrEnum):
@@ -74,7 +75,7 @@ class Attempt:
     """Hash of the inner transaction of a fee bump."""
     kind: AttemptKind
     intent_id: UUID
-    """The row it carries out: a plant, work result or harvest; for other kinds the batch."""
+    """The row it carries out: a plant, work result, harvest or withdrawal; for other kinds the batch."""
     source: str
     """The address whose sequence number it uses."""
     sequence: int

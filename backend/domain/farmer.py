@@ -9,7 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from backend.domain.transitions import check_transition
-from backend.errors import FarmerDepartedError, TransitionError
+from backend.errors import FarmerDepartedError, FarmerLeavingError, TransitionError
 
 DEFAULT_STAKE_BASIS_POINTS = 1000
 MAX_STAKE_BASIS_POINTS = 10_000
@@ -94,11 +94,12 @@ class FarmerChange:
     """Takes the place of all labels there were."""
 
 
-def check_change(farmer_id: UUID, state: FarmerState, change: FarmerChange) -> None:
+def check_change(farmer_id: UUID, state: FarmerState, change: FarmerChange, *, leaving: bool = False) -> None:
     """Accepts a change of a farmer who is in `state`.
 
     Raises:
         FarmerDepartedError: the farmer has left.
+        FarmerLeavingError: its exit is under way (`leaving`), and it was to farm on.
         TransitionError: the new state cannot follow the present one (a farmer being onboarded becomes active
             by the ledger alone).
     """
@@ -106,6 +107,8 @@ def check_change(farmer_id: UUID, state: FarmerState, change: FarmerChange) -> N
         raise FarmerDepartedError(farmer_id)
     if change.state is None:
         return
+    if leaving and change.state is FarmerState.ACTIVE:
+        raise FarmerLeavingError(farmer_id)
     if state is FarmerState.ONBOARDING and change.state is FarmerState.ACTIVE:
         raise TransitionError(state, change.state)
     check_transition(TRANSITIONS, state, change.state)

@@ -6,7 +6,7 @@ Double entry: every transfer's legs sum to zero in each asset. Amounts are stroo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -23,6 +23,8 @@ class AccountKind(StrEnum):
     """A farmer's KALE on its account on the ledger."""
     STAKED = "staked"
     """A farmer's KALE in pails that are neither harvested nor lost."""
+    DUE = "due"
+    """What of a farmer's KALE is the pool's cut and not paid yet."""
     MINT = "mint"
     """What the farm minted as rewards, negative."""
     EXTERNAL = "external"
@@ -31,6 +33,8 @@ class AccountKind(StrEnum):
     """Stakes lost."""
     UNOBSERVED = "unobserved"
     """What must have moved in ledgers that could not be read."""
+    CLAIMS = "claims"
+    """Cuts that farmers owe, negative."""
     MASTER = "master"
     """XLM that the master account paid, negative."""
     FEES = "fees"
@@ -50,6 +54,12 @@ class TransferKind(StrEnum):
     DEPOSIT = "deposit"
     OUTFLOW = "outflow"
     """KALE that left a farmer's account and that the pool did not send."""
+    WITHDRAWAL = "withdrawal"
+    """KALE that left a farmer's account on the farmer's order."""
+    CUT = "cut"
+    """The pool's part of a reward: owed, and still on the farmer's account."""
+    CUT_PAID = "cut_paid"
+    """What was owed left the farmer's account for the pool's."""
     FEE = "fee"
     ADJUSTMENT = "adjustment"
 
@@ -67,6 +77,8 @@ class TransferReason(StrEnum):
 
 ALARMING = frozenset({TransferKind.TAKEN, TransferKind.REOPENED, TransferKind.OUTFLOW, TransferKind.ADJUSTMENT})
 """Transfers that are never to happen silently."""
+BASIS_POINTS = 10_000
+"""The whole, in hundredths of a percent."""
 FARMER_KINDS = frozenset({AccountKind.AVAILABLE, AccountKind.STAKED})
 """Accounts that each farmer has, and that never fall below zero."""
 _LOSS_REASONS = {
@@ -97,8 +109,12 @@ class Transfer:
 
     @property
     def effect(self) -> str:
-        """What of the transaction it books, such as `stake/<farmer id>/<block>`."""
-        parts = (self.kind.value, self.farmer_id, self.block_index, self.number)
+        """What of the transaction it books, such as `stake/<farmer id>/<block>`.
+
+        A withdrawal is the outflow of its transaction: it is booked once, whichever it was taken for.
+        """
+        kind = TransferKind.OUTFLOW if self.kind is TransferKind.WITHDRAWAL else self.kind
+        parts = (kind.value, self.farmer_id, self.block_index, self.number)
         return "/".join(str(part) for part in parts if part is not None)
 
 
@@ -116,6 +132,8 @@ class BookedPail:
     ended_ledger: int | None = None
     harvest_hash: str | None = None
     failure: FailureReason | None = None
+    cut_basis_points: int = 0
+    """The pool's part of the reward, in hundredths of a percent."""
     closings: int = 0
     """How often it was booked as lost, taken or reopened: tells one time from another."""
 
@@ -265,6 +283,44 @@ def ending_transfer(pail: BookedPail, *, equal_at: int) -> Transfer:
         reason=reason,
         number=None if kind is TransferKind.HARVEST else str(pail.closings),
     )
+
+
+def cut_of(reward_stroops: int, basis_points: int) -> int:
+    """The pool's part of a reward: floor(reward · basis points / 10,000) stroops, so that the farmer keeps the rest."""
+    return reward_stroops * basis_points // BASIS_POINTS
+
+
+def cut_transfer(pail: BookedPail) -> Transfer:
+    """What the pool takes of a harvest: a claim on KALE that stays on the farmer's account until it is paid out."""
+    cut = cut_of(pail.reward_stroops or 0, pail.cut_basis_points) if pail.state is HarvestState.CONFIRMED else 0
+    return Transfer(
+        TransferKind.CUT,
+        _legs(((AccountKind.DUE, pail.farmer_id), cut), ((AccountKind.CLAIMS, None), -cut)),
+        farmer_id=pail.farmer_id,
+        block_index=pail.block_index,
+        ledger=pail.ended_ledger,
+        transaction_hash=pail.harvest_hash,
+    )
+
+
+def payout_transfers(moved: BalanceMoved, *, cut_stroops: int) -> list[Transfer]:
+    """What a withdrawal's transaction moved: KALE to its destination, and the pool's cut."""
+    paid = -moved.stroops - cut_stroops
+    available, external = (AccountKind.AVAILABLE, moved.farmer_id), (AccountKind.EXTERNAL, None)
+    due, claims = (AccountKind.DUE, moved.farmer_id), (AccountKind.CLAIMS, None)
+    payment = Transfer(
+        TransferKind.WITHDRAWAL,
+        _legs((available, -paid), (external, paid)),
+        farmer_id=moved.farmer_id,
+        ledger=moved.ledger,
+        transaction_hash=moved.transaction_hash,
+        counterparty=moved.counterparty,
+    )
+    cut = ((available, -cut_stroops), (external, cut_stroops), (due, -cut_stroops), (claims, cut_stroops))
+    return [
+        payment,
+        replace(payment, kind=TransferKind.CUT_PAID, legs=_legs(*cut), counterparty=NOBODY),
+    ]
 
 
 def reopening_transfer(pail: BookedPail, was: HarvestState) -> Transfer:

@@ -11,13 +11,17 @@ from backend.domain.result import Contract, TransactionResult
 from backend.domain.settlement import (
     BatchReleased,
     Effect,
+    ExitRewound,
     FarmersOnboarded,
     HarvestConfirmed,
     PlantConfirmed,
     PlantFailed,
     Settlement,
+    WithdrawalFailed,
+    WithdrawalPaid,
     WorkSettled,
 )
+from backend.domain.withdrawal import MEETS_MORE, ledger_refusal
 from backend.domain.work import WorkState
 from kale_chain.errors import FarmErrorCode
 
@@ -104,6 +108,17 @@ def _onboarding(attempt: Attempt, result: TransactionResult) -> Sequence[Effect]
     return (FarmersOnboarded(attempt.intent_id) if result.successful else BatchReleased(attempt.intent_id),)
 
 
+def _withdrawal(attempt: Attempt, result: TransactionResult) -> Sequence[Effect]:
+    """What fails without any payment's being at fault, or a missing fee, is tried again with another transaction."""
+    if result.successful:
+        return (WithdrawalPaid(attempt.intent_id, result.ledger, result.hash.hex()),)
+    if result.operation_code is None:
+        return ()
+    if result.operation_code in MEETS_MORE:
+        return (ExitRewound(attempt.intent_id),)
+    return (WithdrawalFailed(attempt.intent_id, ledger_refusal(result.operation_code)),)
+
+
 def _rowless(_attempt: Attempt, _result: TransactionResult) -> Sequence[Effect]:
     return ()
 
@@ -115,6 +130,7 @@ _APPLIED: Mapping[AttemptKind, Callable[[Attempt, TransactionResult], Sequence[E
     AttemptKind.ONBOARDING: _onboarding,
     AttemptKind.CHANNELS: _rowless,
     AttemptKind.EXTENSION: _rowless,
+    AttemptKind.WITHDRAWAL: _withdrawal,
 }
 
 

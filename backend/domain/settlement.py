@@ -8,6 +8,7 @@ from uuid import UUID
 
 from backend.domain.attempt import AttemptState
 from backend.domain.failure import Failure
+from backend.domain.withdrawal import Refusal
 from backend.domain.work import WorkState
 from kale_chain.model import NOBODY, Counterparty
 
@@ -127,6 +128,31 @@ class BalanceMoved:
     """Who sent or got it."""
 
 
+@dataclass(frozen=True, slots=True)
+class WithdrawalPaid:
+    """A ledger holds a withdrawal's payment; of an exit the account is gone, and the farmer has departed."""
+
+    withdrawal_id: UUID
+    ledger: int
+    transaction_hash: str
+    """64 hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalFailed:
+    """A withdrawal will not be paid any more; nothing is set aside for it."""
+
+    withdrawal_id: UUID
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class ExitRewound:
+    """An exit met more on the account than it was built for: it waits again, and takes that along."""
+
+    withdrawal_id: UUID
+
+
 Effect = (
     PlantConfirmed
     | PlantFailed
@@ -139,6 +165,9 @@ Effect = (
     | PailPlanted
     | PailHarvested
     | BalanceMoved
+    | WithdrawalPaid
+    | WithdrawalFailed
+    | ExitRewound
 )
 
 

@@ -11,7 +11,8 @@ from backend.domain.farmer import FarmerKey
 from backend.domain.money import AccountChange
 from backend.domain.plant import FarmView
 from backend.domain.result import TransactionResult
-from kale_chain.model import Account, Block, BlockEntry, Farm, Ledger, PailEntry
+from backend.domain.signing import PayoutIntent
+from kale_chain.model import Account, Block, BlockEntry, Farm, Ledger, PailEntry, Receiver
 
 PailKey = tuple[str, int]
 """A farmer's address and a block index."""
@@ -64,6 +65,9 @@ class ChainReader(Protocol):
 
     async def dated_balances(self, addresses: Sequence[str]) -> tuple[int, Mapping[str, int]]:
         """The ledger of the answer (0 if nothing was asked for), and KALE as `balances` gives it."""
+
+    async def receivers(self, addresses: Sequence[str]) -> Mapping[str, Receiver]:
+        """What each account can receive, whether it exists or not."""
 
     async def accounts(self, addresses: Sequence[str]) -> Mapping[str, Account]:
         """Sequence number and XLM; an address without account is absent."""
@@ -174,6 +178,9 @@ class Witnesses(Protocol):
         `ledger` is the latest of the confirming answers.
         """
 
+    async def receivers(self, addresses: Sequence[str]) -> Mapping[str, Receiver]:
+        """What accounts (G…) can receive, as enough endpoints say alike; the others are left out."""
+
     async def consumer(self, attempt: Attempt, ledger: int) -> bytes | None:
         """Hash of the transaction that used the attempt's sequence number after it was stored; None if not found."""
 
@@ -273,6 +280,16 @@ class TransactionFactory(Protocol):
 
     def channel_accounts(self, addresses: Sequence[str], *, sequence: int, max_ledger: int) -> SignedTransaction:
         """Channel accounts with 1 XLM each, created by the master account; at most 100."""
+
+    async def payout(
+        self, key: FarmerKey, intent: PayoutIntent, *, sequence: int, max_ledger: int
+    ) -> SignedTransaction:
+        """A withdrawal's transaction, its source the farmer.
+
+        Raises:
+            SealedSeedError: the farmer's seed does not open.
+            PolicyRefusedError: the signer does not approve of it.
+        """
 
     def bump(self, envelope: str, *, limit: int) -> SignedTransaction | None:
         """A fee bump around the inner transaction of this one, offering enough more to replace it in a node's queue.

@@ -21,6 +21,7 @@ from backend.ports.chain import PailKey
 from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.money import MoneyStore
 from backend.ports.poolers import PoolerStore
+from backend.ports.withdrawals import WithdrawalStore
 
 
 class FarmerStore(Protocol):
@@ -59,6 +60,16 @@ class Candidate:
     stake_basis_points: int
     fixed_stake_stroops: int | None = None
     """Staked instead of a part of the balance."""
+    booked_stroops: int = 0
+    """KALE on the account by the books, which may be a ledger behind."""
+    held_stroops: int = 0
+    """What of it is set aside for withdrawals, promised to pending plants, or the pool's cut."""
+
+    def stakeable(self, on_ledger_stroops: int) -> int:
+        """The balance that a stake may be taken of, given what the ledger shows."""
+        if not self.held_stroops:
+            return on_ledger_stroops
+        return max(0, min(on_ledger_stroops, self.booked_stroops) - self.held_stroops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +338,7 @@ class Stores(Protocol):
     lease: LeaseStore
     quarantines: QuarantineStore
     poolers: PoolerStore
+    withdrawals: WithdrawalStore
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

@@ -91,7 +91,12 @@ class PlantPlanner:
         accounts, balances, allowance = await asyncio.gather(
             self._reader.accounts(addresses), self._reader.balances(addresses), self._budget.allowance(window.closed)
         )
-        stakes = await self._staking.stakes(request.block_index, candidates, balances)
+        stakeable = {
+            each.key.address: each.stakeable(balances[each.key.address])
+            for each in candidates
+            if each.key.address in balances
+        }
+        stakes = await self._staking.stakes(request.block_index, candidates, stakeable)
         planned = await _all(
             self._planned(_intent(request, each.key, stakes[each.key.address]), each.key, accounts, balances, window)
             for each in candidates

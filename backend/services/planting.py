@@ -51,7 +51,7 @@ class Planting:
         self._watch = chain.watch
         self._gate = chain.gate
         self._rows = chain.submitting.rows
-        self._planning = asyncio.Lock()
+        self._promising = chain.promising
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def request(self, request: PlantRequest) -> None:
@@ -87,7 +87,7 @@ class Planting:
         if await self._is_repeat(request):
             return  # replayed at once, though another request may be waiting for its block
         self._gate.check_plants()
-        async with self._planning:
+        async with self._promising:
             if await self._is_repeat(request):
                 return
             self._is_due(request)

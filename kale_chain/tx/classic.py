@@ -1,20 +1,25 @@
 """Classic operations: accounts with sponsored reserves, accounts of our own, payments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from stellar_sdk import (
+    AccountMerge,
     Asset,
     BeginSponsoringFutureReserves,
     ChangeTrust,
     CreateAccount,
     EndSponsoringFutureReserves,
     HashMemo,
+    IdMemo,
     Operation,
     Payment,
+    ReturnHashMemo,
+    TextMemo,
 )
+from stellar_sdk import Memo as SdkMemo
 
-from kale_chain.model import FarmIdentity
+from kale_chain.model import FarmIdentity, Memo, MemoKind
 from kale_chain.tx.envelope import MIN_FEE, Bounds, Transaction, build
 
 MAX_SPONSORED = 19
@@ -22,6 +27,12 @@ MAX_SPONSORED = 19
 
 MAX_OPERATIONS = 100
 _STROOPS = Decimal(10_000_000)
+_MEMOS: Mapping[MemoKind, Callable[[str], SdkMemo]] = {
+    MemoKind.TEXT: TextMemo,
+    MemoKind.ID: lambda value: IdMemo(int(value)),
+    MemoKind.HASH: HashMemo,
+    MemoKind.RETURN: ReturnHashMemo,
+}
 
 
 def _decimal(stroops: int) -> str:
@@ -103,6 +114,39 @@ class ClassicCalls:
         memo = HashMemo(memo_hash) if memo_hash is not None else None
         return self._build(source, operations, sequence=sequence, bounds=bounds, fee=fee, memo=memo)
 
+    def payout(
+        self,
+        *,
+        source: str,
+        payments: Sequence[tuple[str, int, bool]],
+        close_into: str | None = None,
+        memo: Memo | None = None,
+        sequence: int,
+        bounds: Bounds,
+        fee: int = MIN_FEE,
+    ) -> Transaction:
+        """Payments out of one account, and perhaps the account's end; all of it happens or nothing does.
+
+        Args:
+            source: Pays.
+            payments: Destinations (G… or M…), stroops above 0, and whether of XLM instead of KALE.
+            close_into: Remove the KALE trustline, which must be empty by then, and merge the account into this one.
+            memo: The memo.
+            sequence: See the class.
+            bounds: See the class.
+            fee: See the class.
+        """
+        operations: list[Operation] = [
+            Payment(destination, Asset.native() if native else self._kale, _decimal(stroops))
+            for destination, stroops, native in payments
+        ]
+        if close_into is not None:
+            operations += [ChangeTrust(self._kale, "0"), AccountMerge(close_into)]
+        if not operations:
+            raise ValueError("nothing to pay and nothing to close")
+        sdk_memo = None if memo is None else _MEMOS[memo.kind](memo.value)
+        return self._build(source, operations, sequence=sequence, bounds=bounds, fee=fee, memo=sdk_memo)
+
     def _build(
         self,
         source: str,
@@ -111,7 +155,7 @@ class ClassicCalls:
         sequence: int,
         bounds: Bounds,
         fee: int,
-        memo: HashMemo | None = None,
+        memo: SdkMemo | None = None,
     ) -> Transaction:
         return build(
             passphrase=self._passphrase,

@@ -172,6 +172,20 @@ def read_trustline_balance(data_xdr: str) -> int:
     return decoded("a trustline", balance)
 
 
+def read_room(data_xdr: str) -> tuple[int, bool]:
+    """How many stroops a trustline entry can still take, and whether it may take and send them."""
+
+    def room() -> tuple[int, bool]:
+        line = stellar_xdr.LedgerEntryData.from_xdr(data_xdr).trust_line
+        if line is None:
+            raise ValueError("not a trustline")
+        promised = line.ext.v1.liabilities.buying.int64 if line.ext.v1 is not None else 0
+        authorised = line.flags.uint32 & stellar_xdr.TrustLineFlags.AUTHORIZED_FLAG != 0
+        return line.limit.int64 - line.balance.int64 - promised, authorised
+
+    return decoded("a trustline", room)
+
+
 def read_account(data_xdr: str) -> Account:
     """An account entry's sequence number and XLM."""
 

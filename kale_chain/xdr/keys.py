@@ -99,6 +99,12 @@ def kale_trustline(identity: FarmIdentity, address: str) -> LedgerKey:
     return trustline(address, identity.asset_code, identity.asset_issuer)
 
 
+def data(address: str, name: str) -> LedgerKey:
+    """An account's data entry of this name."""
+    entry = stellar_xdr.LedgerKeyData(account_id(address), stellar_xdr.String64(name.encode()))
+    return LedgerKey(stellar_xdr.LedgerEntryType.DATA, data=entry)
+
+
 def account(address: str) -> LedgerKey:
     """An account."""
     data = stellar_xdr.LedgerKeyAccount(account_id(address))

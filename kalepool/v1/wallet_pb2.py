@@ -24,19 +24,53 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kalepool/v1/wallet.proto\x12\x0bkalepool.v1\"O\n\x13ListDepositsRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x14ListDepositsResponse\x12&\n\x08\x64\x65posits\x18\x01 \x03(\x0b\x32\x14.kalepool.v1.Deposit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x07\x44\x65posit\x12\x16\n\x0e\x61mount_stroops\x18\x01 \x01(\x03\x12\x17\n\x0fledger_sequence\x18\x02 \x01(\r\x12\x18\n\x10transaction_hash\x18\x03 \x01(\t\x12\x0e\n\x06sender\x18\x04 \x01(\t\x12\x0c\n\x04memo\x18\x05 \x01(\t2d\n\rWalletService\x12S\n\x0cListDeposits\x12 .kalepool.v1.ListDepositsRequest\x1a!.kalepool.v1.ListDepositsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kalepool/v1/wallet.proto\x12\x0bkalepool.v1\"c\n\x0b\x44\x65stination\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x13\n\tmemo_text\x18\x02 \x01(\tH\x00\x12\x11\n\x07memo_id\x18\x03 \x01(\x04H\x00\x12\x13\n\tmemo_hash\x18\x04 \x01(\tH\x00\x42\x06\n\x04memo\"\x86\x03\n\nWithdrawal\x12\x15\n\rwithdrawal_id\x18\x01 \x01(\t\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12)\n\x04kind\x18\x03 \x01(\x0e\x32\x1b.kalepool.v1.WithdrawalKind\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.kalepool.v1.WithdrawalState\x12-\n\x0b\x64\x65stination\x18\x05 \x01(\x0b\x32\x18.kalepool.v1.Destination\x12\x16\n\x0e\x61mount_stroops\x18\x06 \x01(\x03\x12\x13\n\x0b\x63ut_stroops\x18\x07 \x01(\x03\x12\x16\n\x0e\x66\x61ilure_reason\x18\x08 \x01(\t\x12\x17\n\x0f\x66\x61ilure_message\x18\t \x01(\t\x12\x18\n\x10transaction_hash\x18\n \x01(\t\x12\x17\n\x0fledger_sequence\x18\x0b \x01(\r\x12\x1d\n\x15requested_ledger_time\x18\x0c \x01(\x04\x12\x17\n\x0fidempotency_key\x18\r \x01(\t\"\x84\x01\n\x0fWithdrawRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x16\n\x0e\x61mount_stroops\x18\x03 \x01(\x03\x12-\n\x0b\x64\x65stination\x18\x04 \x01(\x0b\x32\x18.kalepool.v1.Destination\"?\n\x10WithdrawResponse\x12+\n\nwithdrawal\x18\x01 \x01(\x0b\x32\x17.kalepool.v1.Withdrawal\"@\n\x14GetWithdrawalRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x15\n\rwithdrawal_id\x18\x02 \x01(\t\"u\n\x15GetWithdrawalResponse\x12+\n\nwithdrawal\x18\x01 \x01(\x0b\x32\x17.kalepool.v1.Withdrawal\x12\x1c\n\x14\x65xpected_ledger_time\x18\x02 \x01(\x04\x12\x11\n\twaits_for\x18\x03 \x01(\t\"R\n\x16ListWithdrawalsRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x17ListWithdrawalsResponse\x12,\n\x0bwithdrawals\x18\x01 \x03(\x0b\x32\x17.kalepool.v1.Withdrawal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\rPayoutAddress\x12-\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32\x18.kalepool.v1.Destination\x12\x0e\n\x06locked\x18\x02 \x01(\x08\x12\x1d\n\x15\x65\x66\x66\x65\x63tive_ledger_time\x18\x03 \x01(\x04\"d\n\x10SetPayoutRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12-\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x18.kalepool.v1.Destination\x12\x0e\n\x06locked\x18\x03 \x01(\x08\"?\n\x11SetPayoutResponse\x12*\n\x06payout\x18\x01 \x01(\x0b\x32\x1a.kalepool.v1.PayoutAddress\"%\n\x10GetPayoutRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\"m\n\x11GetPayoutResponse\x12+\n\x07\x63urrent\x18\x01 \x01(\x0b\x32\x1a.kalepool.v1.PayoutAddress\x12+\n\x07pending\x18\x02 \x01(\x0b\x32\x1a.kalepool.v1.PayoutAddress\"h\n\x0b\x45xitRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12-\n\x0b\x64\x65stination\x18\x03 \x01(\x0b\x32\x18.kalepool.v1.Destination\"l\n\x0c\x45xitResponse\x12+\n\nwithdrawal\x18\x01 \x01(\x0b\x32\x17.kalepool.v1.Withdrawal\x12\x1c\n\x14\x65xpected_ledger_time\x18\x02 \x01(\x04\x12\x11\n\twaits_for\x18\x03 \x01(\t\"O\n\x13ListDepositsRequest\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x14ListDepositsResponse\x12&\n\x08\x64\x65posits\x18\x01 \x03(\x0b\x32\x14.kalepool.v1.Deposit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x07\x44\x65posit\x12\x16\n\x0e\x61mount_stroops\x18\x01 \x01(\x03\x12\x17\n\x0fledger_sequence\x18\x02 \x01(\r\x12\x18\n\x10transaction_hash\x18\x03 \x01(\t\x12\x0e\n\x06sender\x18\x04 \x01(\t\x12\x0c\n\x04memo\x18\x05 \x01(\t*\x85\x02\n\x0fWithdrawalState\x12 \n\x1cWITHDRAWAL_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aWITHDRAWAL_STATE_REQUESTED\x10\x01\x12\x1d\n\x19WITHDRAWAL_STATE_RESERVED\x10\x02\x12\x1d\n\x19WITHDRAWAL_STATE_APPROVED\x10\x03\x12\x1c\n\x18WITHDRAWAL_STATE_SENDING\x10\x04\x12\x19\n\x15WITHDRAWAL_STATE_PAID\x10\x05\x12\x1c\n\x18WITHDRAWAL_STATE_REFUSED\x10\x06\x12\x1b\n\x17WITHDRAWAL_STATE_FAILED\x10\x07*\x81\x01\n\x0eWithdrawalKind\x12\x1f\n\x1bWITHDRAWAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17WITHDRAWAL_KIND_PAYMENT\x10\x01\x12\x18\n\x14WITHDRAWAL_KIND_EXIT\x10\x02\x12\x17\n\x13WITHDRAWAL_KIND_CUT\x10\x03\x32\xb8\x04\n\rWalletService\x12S\n\x0cListDeposits\x12 .kalepool.v1.ListDepositsRequest\x1a!.kalepool.v1.ListDepositsResponse\x12G\n\x08Withdraw\x12\x1c.kalepool.v1.WithdrawRequest\x1a\x1d.kalepool.v1.WithdrawResponse\x12V\n\rGetWithdrawal\x12!.kalepool.v1.GetWithdrawalRequest\x1a\".kalepool.v1.GetWithdrawalResponse\x12\\\n\x0fListWithdrawals\x12#.kalepool.v1.ListWithdrawalsRequest\x1a$.kalepool.v1.ListWithdrawalsResponse\x12J\n\tSetPayout\x12\x1d.kalepool.v1.SetPayoutRequest\x1a\x1e.kalepool.v1.SetPayoutResponse\x12J\n\tGetPayout\x12\x1d.kalepool.v1.GetPayoutRequest\x1a\x1e.kalepool.v1.GetPayoutResponse\x12;\n\x04\x45xit\x12\x18.kalepool.v1.ExitRequest\x1a\x19.kalepool.v1.ExitResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.v1.wallet_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTDEPOSITSREQUEST']._serialized_start=41
-  _globals['_LISTDEPOSITSREQUEST']._serialized_end=120
-  _globals['_LISTDEPOSITSRESPONSE']._serialized_start=122
-  _globals['_LISTDEPOSITSRESPONSE']._serialized_end=209
-  _globals['_DEPOSIT']._serialized_start=211
-  _globals['_DEPOSIT']._serialized_end=325
-  _globals['_WALLETSERVICE']._serialized_start=327
-  _globals['_WALLETSERVICE']._serialized_end=427
+  _globals['_WITHDRAWALSTATE']._serialized_start=2033
+  _globals['_WITHDRAWALSTATE']._serialized_end=2294
+  _globals['_WITHDRAWALKIND']._serialized_start=2297
+  _globals['_WITHDRAWALKIND']._serialized_end=2426
+  _globals['_DESTINATION']._serialized_start=41
+  _globals['_DESTINATION']._serialized_end=140
+  _globals['_WITHDRAWAL']._serialized_start=143
+  _globals['_WITHDRAWAL']._serialized_end=533
+  _globals['_WITHDRAWREQUEST']._serialized_start=536
+  _globals['_WITHDRAWREQUEST']._serialized_end=668
+  _globals['_WITHDRAWRESPONSE']._serialized_start=670
+  _globals['_WITHDRAWRESPONSE']._serialized_end=733
+  _globals['_GETWITHDRAWALREQUEST']._serialized_start=735
+  _globals['_GETWITHDRAWALREQUEST']._serialized_end=799
+  _globals['_GETWITHDRAWALRESPONSE']._serialized_start=801
+  _globals['_GETWITHDRAWALRESPONSE']._serialized_end=918
+  _globals['_LISTWITHDRAWALSREQUEST']._serialized_start=920
+  _globals['_LISTWITHDRAWALSREQUEST']._serialized_end=1002
+  _globals['_LISTWITHDRAWALSRESPONSE']._serialized_start=1004
+  _globals['_LISTWITHDRAWALSRESPONSE']._serialized_end=1100
+  _globals['_PAYOUTADDRESS']._serialized_start=1102
+  _globals['_PAYOUTADDRESS']._serialized_end=1211
+  _globals['_SETPAYOUTREQUEST']._serialized_start=1213
+  _globals['_SETPAYOUTREQUEST']._serialized_end=1313
+  _globals['_SETPAYOUTRESPONSE']._serialized_start=1315
+  _globals['_SETPAYOUTRESPONSE']._serialized_end=1378
+  _globals['_GETPAYOUTREQUEST']._serialized_start=1380
+  _globals['_GETPAYOUTREQUEST']._serialized_end=1417
+  _globals['_GETPAYOUTRESPONSE']._serialized_start=1419
+  _globals['_GETPAYOUTRESPONSE']._serialized_end=1528
+  _globals['_EXITREQUEST']._serialized_start=1530
+  _globals['_EXITREQUEST']._serialized_end=1634
+  _globals['_EXITRESPONSE']._serialized_start=1636
+  _globals['_EXITRESPONSE']._serialized_end=1744
+  _globals['_LISTDEPOSITSREQUEST']._serialized_start=1746
+  _globals['_LISTDEPOSITSREQUEST']._serialized_end=1825
+  _globals['_LISTDEPOSITSRESPONSE']._serialized_start=1827
+  _globals['_LISTDEPOSITSRESPONSE']._serialized_end=1914
+  _globals['_DEPOSIT']._serialized_start=1916
+  _globals['_DEPOSIT']._serialized_end=2030
+  _globals['_WALLETSERVICE']._serialized_start=2429
+  _globals['_WALLETSERVICE']._serialized_end=2997
 # @@protoc_insertion_point(module_scope)

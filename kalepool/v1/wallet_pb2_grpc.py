@@ -40,6 +40,36 @@ class WalletServiceStub:
                 request_serializer=kalepool_dot_v1_dot_wallet__pb2.ListDepositsRequest.SerializeToString,
                 response_deserializer=kalepool_dot_v1_dot_wallet__pb2.ListDepositsResponse.FromString,
                 _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/kalepool.v1.WalletService/Withdraw',
+                request_serializer=kalepool_dot_v1_dot_wallet__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=kalepool_dot_v1_dot_wallet__pb2.WithdrawResponse.FromString,
+                _registered_method=True)
+        self.GetWithdrawal = channel.unary_unary(
+                '/kalepool.v1.WalletService/GetWithdrawal',
+                request_serializer=kalepool_dot_v1_dot_wallet__pb2.GetWithdrawalRequest.SerializeToString,
+                response_deserializer=kalepool_dot_v1_dot_wallet__pb2.GetWithdrawalResponse.FromString,
+                _registered_method=True)
+        self.ListWithdrawals = channel.unary_unary(
+                '/kalepool.v1.WalletService/ListWithdrawals',
+                request_serializer=kalepool_dot_v1_dot_wallet__pb2.ListWithdrawalsRequest.SerializeToString,
+                response_deserializer=kalepool_dot_v1_dot_wallet__pb2.ListWithdrawalsResponse.FromString,
+                _registered_method=True)
+        self.SetPayout = channel.unary_unary(
+                '/kalepool.v1.WalletService/SetPayout',
+                request_serializer=kalepool_dot_v1_dot_wallet__pb2.SetPayoutRequest.SerializeToString,
+                response_deserializer=kalepool_dot_v1_dot_wallet__pb2.SetPayoutResponse.FromString,
+                _registered_method=True)
+        self.GetPayout = channel.unary_unary(
+                '/kalepool.v1.WalletService/GetPayout',
+                request_serializer=kalepool_dot_v1_dot_wallet__pb2.GetPayoutRequest.SerializeToString,
+                response_deserializer=kalepool_dot_v1_dot_wallet__pb2.GetPayoutResponse.FromString,
+                _registered_method=True)
+        self.Exit = channel.unary_unary(
+                '/kalepool.v1.WalletService/Exit',
+                request_serializer=kalepool_dot_v1_dot_wallet__pb2.ExitRequest.SerializeToString,
+                response_deserializer=kalepool_dot_v1_dot_wallet__pb2.ExitResponse.FromString,
+                _registered_method=True)
 
 
 class WalletServiceServicer:
@@ -55,6 +85,61 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Withdraw(self, request, context):
+        """Sets KALE aside and pays it to a destination. Returns once it is stored and set aside (state RESERVED, or later);
+        checking, signing and sending follow by themselves, and GetWithdrawal tells how far it is.
+        A repeat with the same idempotency_key returns the same withdrawal and pays nothing more, for ever.
+        Errors: INVALID_ARGUMENT (malformed, dust, the farmer's own or the issuer's account, a contract), NOT_FOUND,
+        ALREADY_EXISTS (the key was used for something else), FAILED_PRECONDITION (more than is neither staked nor promised,
+        or than may leave in a day; the destination has no account, trustline, authorisation or room, or needs a memo; the
+        payout address is locked; the farmer is leaving), UNAVAILABLE (paused, quarantine, database or ledger out of reach:
+        nothing was stored).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWithdrawal(self, request, context):
+        """Returns one withdrawal of a farmer. Errors: INVALID_ARGUMENT (malformed id), NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWithdrawals(self, request, context):
+        """Lists a farmer's withdrawals, the last one requested first, in pages.
+        Errors: INVALID_ARGUMENT (malformed id, bad page token or size).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPayout(self, request, context):
+        """Sets where the farmer is paid unless a withdrawal says otherwise. Locked, nobody else is paid, and every further
+        change waits for the pool's delay. Returns when it takes effect. A repeat sets the same again.
+        Errors: as Withdraw's for the destination, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPayout(self, request, context):
+        """Returns the payout address in effect, and one that waits to replace it. Errors: INVALID_ARGUMENT, NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Exit(self, request, context):
+        """Begins the farmer's exit: it is planted no more; once its last pail is harvested everything is paid in one
+        transaction that also removes the trustline, returns the reserve to the pool and ends the account; the farmer has
+        then DEPARTED. Returns at once, with an estimate. A repeat with the same idempotency_key returns the same exit.
+        Errors: as Withdraw's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WalletServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -62,6 +147,36 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.ListDeposits,
                     request_deserializer=kalepool_dot_v1_dot_wallet__pb2.ListDepositsRequest.FromString,
                     response_serializer=kalepool_dot_v1_dot_wallet__pb2.ListDepositsResponse.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=kalepool_dot_v1_dot_wallet__pb2.WithdrawRequest.FromString,
+                    response_serializer=kalepool_dot_v1_dot_wallet__pb2.WithdrawResponse.SerializeToString,
+            ),
+            'GetWithdrawal': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWithdrawal,
+                    request_deserializer=kalepool_dot_v1_dot_wallet__pb2.GetWithdrawalRequest.FromString,
+                    response_serializer=kalepool_dot_v1_dot_wallet__pb2.GetWithdrawalResponse.SerializeToString,
+            ),
+            'ListWithdrawals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWithdrawals,
+                    request_deserializer=kalepool_dot_v1_dot_wallet__pb2.ListWithdrawalsRequest.FromString,
+                    response_serializer=kalepool_dot_v1_dot_wallet__pb2.ListWithdrawalsResponse.SerializeToString,
+            ),
+            'SetPayout': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPayout,
+                    request_deserializer=kalepool_dot_v1_dot_wallet__pb2.SetPayoutRequest.FromString,
+                    response_serializer=kalepool_dot_v1_dot_wallet__pb2.SetPayoutResponse.SerializeToString,
+            ),
+            'GetPayout': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPayout,
+                    request_deserializer=kalepool_dot_v1_dot_wallet__pb2.GetPayoutRequest.FromString,
+                    response_serializer=kalepool_dot_v1_dot_wallet__pb2.GetPayoutResponse.SerializeToString,
+            ),
+            'Exit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Exit,
+                    request_deserializer=kalepool_dot_v1_dot_wallet__pb2.ExitRequest.FromString,
+                    response_serializer=kalepool_dot_v1_dot_wallet__pb2.ExitResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +207,168 @@ class WalletService:
             '/kalepool.v1.WalletService/ListDeposits',
             kalepool_dot_v1_dot_wallet__pb2.ListDepositsRequest.SerializeToString,
             kalepool_dot_v1_dot_wallet__pb2.ListDepositsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.v1.WalletService/Withdraw',
+            kalepool_dot_v1_dot_wallet__pb2.WithdrawRequest.SerializeToString,
+            kalepool_dot_v1_dot_wallet__pb2.WithdrawResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWithdrawal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.v1.WalletService/GetWithdrawal',
+            kalepool_dot_v1_dot_wallet__pb2.GetWithdrawalRequest.SerializeToString,
+            kalepool_dot_v1_dot_wallet__pb2.GetWithdrawalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWithdrawals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.v1.WalletService/ListWithdrawals',
+            kalepool_dot_v1_dot_wallet__pb2.ListWithdrawalsRequest.SerializeToString,
+            kalepool_dot_v1_dot_wallet__pb2.ListWithdrawalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPayout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.v1.WalletService/SetPayout',
+            kalepool_dot_v1_dot_wallet__pb2.SetPayoutRequest.SerializeToString,
+            kalepool_dot_v1_dot_wallet__pb2.SetPayoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPayout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.v1.WalletService/GetPayout',
+            kalepool_dot_v1_dot_wallet__pb2.GetPayoutRequest.SerializeToString,
+            kalepool_dot_v1_dot_wallet__pb2.GetPayoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.v1.WalletService/Exit',
+            kalepool_dot_v1_dot_wallet__pb2.ExitRequest.SerializeToString,
+            kalepool_dot_v1_dot_wallet__pb2.ExitResponse.FromString,
             options,
             channel_credentials,
             insecure,

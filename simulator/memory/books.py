@@ -16,6 +16,7 @@ from backend.domain.money import (
     TransferKind,
     TransferReason,
     adjustment,
+    cut_transfer,
     ending_transfer,
     reopening_transfer,
     shortfalls,
@@ -24,7 +25,7 @@ from backend.domain.money import (
 from backend.domain.plant import PlantState
 from simulator.memory.tables import HarvestRow, Tables
 
-_ONCE = frozenset({TransferKind.STAKE, TransferKind.HARVEST})
+_ONCE = frozenset({TransferKind.STAKE, TransferKind.HARVEST, TransferKind.CUT})
 _CLOSINGS = frozenset({TransferKind.LOSS, TransferKind.TAKEN, TransferKind.REOPENED})
 
 
@@ -41,6 +42,7 @@ def book(
     transfers = [
         *(stake_transfer(_pail(tables, harvest_id), equal_at=equal_at) for harvest_id in opened),
         *(ending_transfer(_pail(tables, harvest_id), equal_at=equal_at) for harvest_id in ended),
+        *(cut_transfer(_pail(tables, harvest_id)) for harvest_id in ended),
         *(reopening_transfer(_pail(tables, harvest_id), was) for harvest_id, was in (reopened or {}).items()),
         *others,
     ]

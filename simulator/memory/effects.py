@@ -11,12 +11,13 @@ from backend.domain.blame import OWNERS, Facts, Subject, cause_of
 from backend.domain.failure import Failure
 from backend.domain.farmer import FarmerState
 from backend.domain.harvest import HarvestState
-from backend.domain.money import Transfer, movement_transfer
+from backend.domain.money import Transfer
 from backend.domain.plant import ADOPTED_POOLER, Plant, PlantState
 from backend.domain.settlement import (
     BalanceMoved,
     BatchReleased,
     Effect,
+    ExitRewound,
     FarmersOnboarded,
     HarvestClosed,
     HarvestConfirmed,
@@ -25,11 +26,14 @@ from backend.domain.settlement import (
     PailPlanted,
     PlantConfirmed,
     PlantFailed,
+    WithdrawalFailed,
+    WithdrawalPaid,
     WorkSettled,
 )
 from backend.domain.work import BACKSTOP_POOLER, WorkState
 from backend.errors import StoreConflictError
 from simulator.memory.books import book
+from simulator.memory.payments import fail, mark_paid, movements, rewind
 from simulator.memory.tables import EventRow, HarvestRow, PlantRow, Tables, WorkRow
 
 
@@ -41,7 +45,7 @@ def apply_effects(tables: Tables, effects: Sequence[Effect], *, fees: Sequence[T
         _APPLY[type(effect)](tables, effect)
     number_plants(tables, moved)
     record_plants(tables, moved)
-    payments = [movement_transfer(effect) for effect in effects if isinstance(effect, BalanceMoved)]
+    payments = [one for effect in effects if isinstance(effect, BalanceMoved) for one in movements(tables, effect)]
     book_moved(tables, others=[*fees, *payments])
 
 
@@ -299,4 +303,7 @@ _APPLY: Mapping[type[Effect], Callable[[Tables, Any], None]] = {
     PailPlanted: _see_planted,
     PailHarvested: _see_harvested,
     BalanceMoved: _pay,
+    WithdrawalPaid: mark_paid,
+    WithdrawalFailed: fail,
+    ExitRewound: rewind,
 }

@@ -11,6 +11,7 @@ from backend.domain.farmer import Farmer, FarmerChange, FarmerKey, FarmerState, 
 from backend.domain.harvest import HarvestState
 from backend.errors import StoreConflictError, UnknownFarmerError
 from simulator.memory.attempts import insert_attempts
+from simulator.memory.payments import is_leaving
 from simulator.memory.session import Session
 from simulator.memory.tables import FarmerRow, Tables
 
@@ -58,7 +59,7 @@ class MemoryFarmerStore:
         """Checks the change and stores it. Raises UnknownFarmerError and what check_change does."""
         async with self._session.transaction() as tables:
             row = _row(tables, farmer_id)
-            check_change(farmer_id, row.state, change)
+            check_change(farmer_id, row.state, change, leaving=is_leaving(tables, farmer_id))
             changed = replace(
                 row,
                 stake_basis_points=_or(change.stake_basis_points, row.stake_basis_points),

@@ -13,6 +13,7 @@ from backend.ports.chain import PailKey
 from backend.ports.stores import Candidate, EventPage, UnsentPlant
 from simulator.memory.attempts import attempts_of, insert_attempts, open_sources
 from simulator.memory.effects import book_moved, insert_plant, number_plants, open_harvest, record_plants
+from simulator.memory.payments import check_covered, held_of
 from simulator.memory.session import Session
 from simulator.memory.tables import EventRow, Tables
 
@@ -38,7 +39,16 @@ class MemoryPlantStore:
                 if row.key.address not in busy and tables.planted.get((block_index, row.key.farmer_id)) is None
             ]
             rows.sort(key=lambda row: (-1 if row.last_planted_block is None else row.last_planted_block, row.number))
-            return [Candidate(row.key, row.stake_basis_points, row.fixed_stake) for row in rows[:limit]]
+            return [
+                Candidate(
+                    key=row.key,
+                    stake_basis_points=row.stake_basis_points,
+                    fixed_stake_stroops=row.fixed_stake,
+                    booked_stroops=row.balance,
+                    held_stroops=held_of(tables, row.key.farmer_id),
+                )
+                for row in rows[:limit]
+            ]
 
     async def plants_of(self, block_index: int, pooler_id: str) -> list[Plant]:
         """This pooler's plants in a block that are not FAILED, oldest first."""
@@ -68,6 +78,7 @@ class MemoryPlantStore:
             tables.requests.put(request.request_id, request)
             for plant in plants:
                 insert_plant(tables, plant)
+            check_covered(tables, plants)
             own = [plant.plant_id for plant in plants if plant.pooler_id == request.pooler_id]
             counted = [*earlier, *own]
             tables.answers.put(request.request_id, [(plant_id, None) for plant_id in counted])

@@ -6,6 +6,7 @@ from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.money import MoneyStore
 from backend.ports.poolers import PoolerStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
+from backend.ports.withdrawals import WithdrawalStore
 from simulator.memory.attempts import MemoryAttemptStore
 from simulator.memory.events import MemoryEventStore
 from simulator.memory.farmers import MemoryFarmerStore
@@ -16,6 +17,7 @@ from simulator.memory.plants import MemoryPlantStore
 from simulator.memory.poolers import MemoryPoolerStore
 from simulator.memory.session import Hook, Session, nothing
 from simulator.memory.tables import Tables
+from simulator.memory.withdrawals import MemoryWithdrawalStore
 from simulator.memory.works import MemoryWorkStore
 
 
@@ -38,6 +40,7 @@ class MemoryStores:
         self.events: EventStore = MemoryEventStore(self.session)
         self.money: MoneyStore = MemoryMoneyStore(self.session)
         self.lease: LeaseStore = MemoryLeaseStore(self.session)
+        self.withdrawals: WithdrawalStore = MemoryWithdrawalStore(self.session)
         self.quarantines: QuarantineStore = MemoryQuarantineStore(self.session)
         self.poolers: PoolerStore = MemoryPoolerStore(self.session)
 

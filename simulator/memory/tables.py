@@ -17,8 +17,10 @@ from backend.domain.farmer import FarmerKey, FarmerState
 from backend.domain.harvest import HarvestState
 from backend.domain.lease import Incarnation, Quarantine
 from backend.domain.money import Cursor, Transfer
+from backend.domain.payout import PayoutAddress, Switch
 from backend.domain.plant import Plant, PlantRequest
 from backend.domain.presence import HandOver
+from backend.domain.withdrawal import Withdrawal
 from backend.domain.work import WorkState
 from backend.errors import LeaseLostError
 
@@ -107,6 +109,15 @@ class AttemptRow:
     result_ledger: int | None = None
     fee_charged: int | None = None
     result_hash: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalRow:
+    """A row of withdrawals."""
+
+    number: int
+    withdrawal: Withdrawal
+    limit_waived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +235,10 @@ class Tables:
         self.reports: Table[UUID] = Table(self._undo, lambda _: None)
         self.harvests: Table[HarvestRow] = Table(self._undo, lambda row: row.state)
         self.harvested: Table[UUID] = Table(self._undo, lambda _: None)
+        self.withdrawals: Table[WithdrawalRow] = Table(self._undo, lambda row: row.withdrawal.state)
+        self.payouts: Table[tuple[PayoutAddress, ...]] = Table(self._undo, lambda _: None)
+        self.switches: list[Switch] = []
+        self.cuts: list[tuple[int, int]] = []
         self.attempts: Table[AttemptRow] = Table(self._undo, lambda row: row.state)
         self.sequences: Table[bytes] = Table(self._undo, lambda _: None)
         self.transfers: Table[Transfer] = Table(self._undo, lambda row: row.kind)
@@ -246,6 +261,7 @@ class Tables:
         """Everything or nothing; transactions do not nest, and nothing else runs within one."""
         assert not self._in_transaction
         lease, cursor, events, links = self.lease, self.cursor, len(self.events), len(self.links)
+        switches, cuts = self.switches, self.cuts
         self._in_transaction = True
         try:
             yield self
@@ -255,6 +271,7 @@ class Tables:
             del self.events[events:]
             del self.links[links:]
             self.lease, self.cursor = lease, cursor
+            self.switches, self.cuts = switches, cuts
             raise
         finally:
             self._undo.clear()
@@ -279,6 +296,7 @@ class Tables:
         made = Tables(self.incarnation)
         made._numbers, made.position = self._numbers, self.position
         made.lease, made.cursor = self.lease, self.cursor
+        made.switches, made.cuts = self.switches, self.cuts
         made.events, made.links = list(self.events), list(self.links)
         for name, value in vars(self).items():
             if isinstance(value, Table):

@@ -23,6 +23,7 @@ from backend.api.pool import PoolServicer
 from backend.api.server import GrpcServer, Servicers
 from backend.api.status import StatusServicer
 from backend.api.wallet import WalletServicer
+from backend.api.wallet_http import wallet_routes
 from backend.domain.access import PUBLIC, WHOEVER, Role, Scope, new_token
 from backend.domain.access import SCOPES_OF as SCOPES
 from backend.domain.rate import Rate
@@ -34,6 +35,7 @@ from tests.fixtures.tokens import MemoryTokens
 FARMER = uuid4()
 GENEROUS = Rate(per_second=1000, burst=1000)
 NOTHING = cast("Any", None)
+NO_STORES = cast("Any", SimpleNamespace(farmers=None, money=None, withdrawals=None))
 
 
 class NoFarmers:
@@ -63,7 +65,7 @@ def servicers() -> Servicers:
     return Servicers(
         pool=PoolServicer(NOTHING, NOTHING, NOTHING),
         farmers=farmers,
-        wallet=WalletServicer(cast("Any", SimpleNamespace(farmers=None, money=None))),
+        wallet=WalletServicer(NO_STORES, NOTHING),
         status=StatusServicer(NOTHING, NOTHING, b""),
     )
 
@@ -179,7 +181,9 @@ async def http_client(door: Door) -> TestClient[web.Request, web.Application]:
 
 
 def application_behind(door: Door) -> web.Application:
-    return http_application(NOTHING, NOTHING, NOTHING, FarmerRoutes(NOTHING, NOTHING), door)
+    application = http_application(NOTHING, NOTHING, NOTHING, FarmerRoutes(NOTHING, NOTHING), door)
+    application.add_routes(wallet_routes(NO_STORES, NOTHING))
+    return application
 
 
 async def test_every_route_has_a_rule_and_is_refused_without_a_token(door: Door) -> None:
