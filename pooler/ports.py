@@ -214,7 +214,7 @@ class HashEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a journal holds of unfinished blocks."""
+    """What a journal holds of unfinished blocks, and the delays seen of each kind, oldest first."""
 
     requested: list[int]
     assignments: list[Assignment]
@@ -222,6 +222,7 @@ class Kept:
     submitted: list[tuple[int, str, Find, Stage]]
     attempts: list[Attempt]
     run_number: int
+    delays: dict[str, list[int | None]]
 
 
 class Journal(Protocol):
@@ -250,6 +251,9 @@ class Journal(Protocol):
 
     async def ended(self, attempts: Sequence[Attempt]) -> None:
         """Attempts whose end is known."""
+
+    async def seen(self, kind: str, delays: Sequence[int | None]) -> None:
+        """Delays of a kind, in ledgers; None for one that never came."""
 
     async def report(self, reports: Sequence[Report]) -> None:
         """Reports to be delivered; a report written before stays as it is."""

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from kale_chain.planning.laws import Law
 
-_REMEMBERED = 500
+REMEMBERED = 500
+"""Delays that count; of those on disk older ones may be forgotten."""
 _LONGEST = 30
 
 
@@ -14,17 +15,28 @@ class Delays:
 
     Args:
         default: The law for want of anything seen.
-        seen: Delays of earlier, in ledgers; None for one that never came.
     """
 
-    def __init__(self, default: Law, seen: Iterable[int | None] = ()) -> None:
+    def __init__(self, default: Law) -> None:
         self._default = default
-        self._seen: deque[int | None] = deque(seen, maxlen=_REMEMBERED)
+        self._seen: deque[int | None] = deque(maxlen=REMEMBERED)
+        self._fresh: list[int | None] = []
 
     def add(self, delay: int | None) -> None:
         """A delay in ledgers, or None: it never came. One of more than 30 ledgers was a halt and is passed over."""
         if delay is None or delay <= _LONGEST:
-            self._seen.append(None if delay is None else max(delay, 0))
+            seen = None if delay is None else max(delay, 0)
+            self._seen.append(seen)
+            self._fresh.append(seen)
+
+    def remember(self, seen: Iterable[int | None]) -> None:
+        """What an earlier run has seen, before anything that this one has."""
+        self._seen = deque([*seen, *self._seen], maxlen=REMEMBERED)
+
+    def drain(self) -> list[int | None]:
+        """What was added since the last call of this."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
     @property
     def law(self) -> Law:

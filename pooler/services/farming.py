@@ -107,6 +107,8 @@ class Farming:
         kept = await self._journal.restore(sight.farm.index)
         self._searching.run_number = kept.run_number
         self._interrupted = set(kept.requested)
+        for kind, delays in self._planning.delays.items():
+            delays.remember(kept.delays.get(kind, ()))
         _refill(self._rounds, kept)
         self._submitting.resume(kept.attempts)
         if kept.assignments:
@@ -150,6 +152,9 @@ class Farming:
             await self._work()
         except RpcError as error:
             log.warning("the ledger cannot be read; trying again", problem=str(error))
+        for kind, delays in self._planning.delays.items():
+            if fresh := delays.drain():
+                await self._journal.seen(kind, fresh)
         self._turned()
 
     def _follow(self, sight: Sight, assigning: Assigning, tasks: asyncio.TaskGroup) -> None:

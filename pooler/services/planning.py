@@ -57,6 +57,11 @@ class Planning:
         self.latency = Delays(LATENCY)
 
     @property
+    def delays(self) -> dict[str, Delays]:
+        """What is learned of the network and worth keeping, by name."""
+        return {"latency": self.latency, "turnover": self._turnover}
+
+    @property
     def clock(self) -> BlockClock:
         """The block clock."""
         return self._clock

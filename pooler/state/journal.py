@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO, TypeVar
 
+from kale_chain.planning.delays import REMEMBERED
 from pooler.domain.assignment import Assignment, Find
 from pooler.domain.attempt import Attempt
 from pooler.domain.nonce_range import RUNS
@@ -51,6 +52,8 @@ CREATE TABLE IF NOT EXISTS reports (
     address TEXT NOT NULL, payload TEXT NOT NULL, acknowledged INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS reports_to_deliver ON reports (number) WHERE acknowledged = 0;
 CREATE INDEX IF NOT EXISTS reports_by_pail ON reports (block_index, address);
+CREATE TABLE IF NOT EXISTS delays (number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, ledgers INTEGER);
+CREATE INDEX IF NOT EXISTS delays_by_kind ON delays (kind, number);
 """
 _OLD = ("requests", "assignments", "taken", "finds", "attempts")
 _UNREPORTED = """
@@ -217,6 +220,10 @@ class SqliteJournal:
         rows = [(one.transaction_hash,) for one in attempts]
         await self._many("UPDATE attempts SET open = 0 WHERE transaction_hash = ?", rows)
 
+    async def seen(self, kind: str, delays: Sequence[int | None]) -> None:
+        """Delays of a kind, in ledgers; None for one that never came."""
+        await self._many("INSERT INTO delays (kind, ledgers) VALUES (?, ?)", [(kind, delay) for delay in delays])
+
     async def report(self, reports: Sequence[Report]) -> None:
         """Reports to be delivered; a report written before stays as it is."""
         rows = [(one.report_id, one.block_index, one.address, packed(one)) for one in reports]
@@ -288,7 +295,16 @@ def _kept(database: sqlite3.Connection, run_number: int) -> Kept:
         submitted=[(row[1], row[2], _find(row), Stage(row[6])) for row in attempts],
         attempts=[_attempt(row) for row in attempts if row[10]],
         run_number=run_number,
+        delays={kind: _delays(database, kind) for (kind,) in database.execute("SELECT DISTINCT kind FROM delays")},
     )
+
+
+def _delays(database: sqlite3.Connection, kind: str) -> list[int | None]:
+    """The last delays of a kind, after forgetting those before."""
+    oldest = "SELECT number FROM delays WHERE kind = ? ORDER BY number DESC LIMIT 1 OFFSET ?"
+    database.execute(f"DELETE FROM delays WHERE kind = ? AND number <= ({oldest})", (kind, kind, REMEMBERED))  # noqa: S608
+    rows = database.execute("SELECT ledgers FROM delays WHERE kind = ? ORDER BY number", (kind,))
+    return [ledgers for (ledgers,) in rows]
 
 
 def _find(row: Any) -> Find:

@@ -158,3 +158,14 @@ async def test_journal_of_a_version_without_leases_is_read(tmp_path: Path) -> No
     database.close()
     with open_journal(tmp_path) as journal:
         assert (await journal.restore(7)).assignments == [assignment(7)]
+
+
+async def test_what_was_learned_of_the_network_is_kept_but_not_for_ever(tmp_path: Path) -> None:
+    with open_journal(tmp_path) as journal:
+        await journal.seen("latency", [0] * 700)
+        await journal.seen("latency", [1, None])
+        await journal.seen("turnover", [3])
+    for _ in range(2):
+        with open_journal(tmp_path) as journal:
+            kept = await journal.restore(7)
+        assert kept.delays == {"latency": [0] * 498 + [1, None], "turnover": [3]}
