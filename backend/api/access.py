@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -69,9 +70,6 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
 }
 """Every HTTP route."""
 
-PRINCIPAL: contextvars.ContextVar[Principal] = contextvars.ContextVar("principal", default=ANYBODY)
-"""Whose call is being answered."""
-
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):
     """Has every call of a method pass the door; public methods are left alone."""
@@ -103,24 +101,24 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
 
     def _answering(self, rule: Rule | None, behaviour: Any) -> Any:
         async def answer(request: Any, context: Context) -> Any:
-            PRINCIPAL.set(await self._admit(rule, request, context))
-            return await behaviour(request, context)
+            with logged(await self._admit(rule, request, context)):
+                return await behaviour(request, context)
 
         return answer
 
     def _streaming(self, rule: Rule | None, behaviour: Any) -> Any:
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            PRINCIPAL.set(await self._admit(rule, request, context))
+            await self._admit(rule, request, context)
             caller = _grpc_caller(context)
             async for response in behaviour(request, context):
-                await self._door.identify(caller)  # a revoked token ends the streams it began
+                await self._door.recheck(caller)  # a revoked token ends the streams it began
                 yield response
 
         return stream
 
-    async def _admit(self, rule: Rule | None, request: Any, context: Context) -> Principal:
+    async def _admit(self, rule: Rule | None, request: Any, context: Context) -> Principal | None:
         farmer_id = None if rule is None else _named(request, rule.farmer)
-        return await self._door.admit(rule, _grpc_caller(context), farmer_id) or ANYBODY
+        return await self._door.admit(rule, _grpc_caller(context), farmer_id)
 
 
 def access_middleware(door: Door) -> Middleware:
@@ -134,10 +132,15 @@ def access_middleware(door: Door) -> Middleware:
         path, farmer_id = resource.canonical, request.match_info.get("farmer_id")
         rule = ROUTES.get((request.method, path))
         caller = Caller(request.remote or "", request.headers.get("Authorization", ""))
-        PRINCIPAL.set(await door.admit(rule, caller, farmer_id) or ANYBODY)
-        return await handler(request)
+        with logged(await door.admit(rule, caller, farmer_id)):
+            return await handler(request)
 
     return admit
+
+
+def logged(principal: Principal | None) -> AbstractContextManager[None]:
+    """Has whatever is logged meanwhile name the caller."""
+    return structlog.contextvars.bound_contextvars(caller=(principal or ANYBODY).name)
 
 
 def _grpc_caller(context: Context) -> Caller:

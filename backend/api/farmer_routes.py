@@ -11,6 +11,7 @@ from backend.domain import requests
 from backend.domain.farmer import Farmer, FarmerChange, FarmerState
 from backend.errors import InvalidRequestError
 from backend.ports.stores import FarmerStore
+from backend.services.adjusting import Adjusting
 from backend.services.stating import Stating
 
 _PATHS = {
@@ -30,6 +31,7 @@ class FarmerRoutes:
 
     def __init__(self, farmers: FarmerStore, stating: Stating) -> None:
         self._farmers = farmers
+        self._adjusting = Adjusting(farmers)
         self._stating = stating
 
     def routes(self) -> list[web.RouteDef]:
@@ -49,7 +51,7 @@ class FarmerRoutes:
     async def change(self, request: web.Request) -> web.Response:
         """`{stakePercentage?, fixedStake?, harvestAfterBlocks?, status?, labels?}`: changes those given."""
         farmer_id = requests.farmer_uuid(request.match_info["farmer_id"])
-        farmer = await self._farmers.update(farmer_id, _change(await read_body(request)))
+        farmer = await self._adjusting.change(farmer_id, _change(await read_body(request)))
         return web.json_response(farmer_values(farmer))
 
     async def statement(self, request: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ from backend.api.messages import farmer_message, farmer_state, moment
 from backend.domain import requests
 from backend.domain.farmer import Farmer
 from backend.ports.stores import FarmerStore
+from backend.services.adjusting import Adjusting
 from backend.services.onboarding import Onboarding
 from backend.services.stating import Stating
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc, statement_pb2
@@ -28,6 +29,7 @@ class FarmerServicer(farmers_pb2_grpc.FarmerServiceServicer):
 
     def __init__(self, farmers: FarmerStore, onboarding: Onboarding, stating: Stating) -> None:
         self._farmers = farmers
+        self._adjusting = Adjusting(farmers)
         self._onboarding = onboarding
         self._stating = stating
 
@@ -78,7 +80,7 @@ class FarmerServicer(farmers_pb2_grpc.FarmerServiceServicer):
             fixed_stake_stroops=request.farmer.fixed_stake_stroops,
             labels=dict(request.farmer.labels),
         )
-        farmer = await self._farmers.update(farmer_id, change)
+        farmer = await self._adjusting.change(farmer_id, change)
         return farmers_pb2.UpdateFarmerResponse(farmer=farmer_message(farmer))
 
     async def GetStatement(  # noqa: N802  (the protocol's name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import structlog
 
 from backend.domain.access import ANYBODY, Principal, Rule, check, digest_of
 from backend.domain.rate import Rate, RateLimits
-from backend.errors import RateLimitedError, UnauthenticatedError
+from backend.errors import RateLimitedError, UnauthenticatedError, UnavailableError
 from backend.ports.access import TokenStore
 
 _log = structlog.get_logger()
@@ -19,6 +20,8 @@ _log = structlog.get_logger()
 _SCHEME = "bearer "
 _FRESH_SECONDS = 1.0
 """How long a token that was found valid is not looked up again: within this a revocation takes effect."""
+_GRACE_SECONDS = 300.0
+"""How long it is good for while the database is away: the status must be seen just then."""
 _MAX_FRESH = 10_000
 
 Peer = Callable[[Mapping[str, Any]], Principal | None]
@@ -100,18 +103,32 @@ class Door:
             raise UnauthenticatedError("the token is malformed; send `authorization: Bearer kale_…`")
         return await self._holder(digest)
 
+    async def recheck(self, caller: Caller) -> None:
+        """Ends a stream whose caller is no longer let in.
+
+        Raises:
+            UnauthenticatedError: its token was revoked, or has expired.
+        """
+        with contextlib.suppress(UnavailableError):  # a database that is away revokes nothing
+            await self.identify(caller)
+
     def _refuse_if_fast(self, client: str) -> None:
         seconds = self._limits.wait(client, self._clock())
         if seconds > 0:
             raise RateLimitedError(seconds)
 
     async def _holder(self, digest: bytes) -> Principal:
-        until, principal = self._fresh.get(digest, (0.0, None))
-        if principal is not None and self._clock() < until:
-            return principal
-        self._fresh.pop(digest, None)
-        token = await self._tokens.find(digest)
+        until, known = self._fresh.get(digest, (0.0, None))
+        if known is not None and self._clock() < until:
+            return known
+        try:
+            token = await self._tokens.find(digest)
+        except UnavailableError:
+            if known is not None and self._clock() < until + _GRACE_SECONDS:
+                return known
+            raise
         if token is None or not token.valid:
+            self._fresh.pop(digest, None)
             raise UnauthenticatedError("the token is unknown, expired or revoked; ask the operator for a new one")
         if len(self._fresh) >= _MAX_FRESH:
             self._fresh.clear()

@@ -9,13 +9,14 @@ from uuid import UUID, uuid4
 import grpc
 import grpc.aio
 import pytest
+import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from backend.api.access import METHODS, ROUTES
+from backend.api.access import METHODS, ROUTES, logged
 from backend.api.farmer_routes import FarmerRoutes
 from backend.api.farmers import FarmerServicer
 from backend.api.http import http_application
@@ -24,11 +25,11 @@ from backend.api.server import GrpcServer, Servicers
 from backend.api.status import StatusServicer
 from backend.api.wallet import WalletServicer
 from backend.api.wallet_http import wallet_routes
-from backend.domain.access import PUBLIC, WHOEVER, Role, Scope, new_token
+from backend.domain.access import PUBLIC, WHOEVER, Role, Scope, digest_of, new_token
 from backend.domain.access import SCOPES_OF as SCOPES
 from backend.domain.rate import Rate
-from backend.errors import UnknownFarmerError
-from backend.services.door import Door
+from backend.errors import UnauthenticatedError, UnknownFarmerError
+from backend.services.door import Caller, Door
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
 from tests.fixtures.tokens import MemoryTokens
 
@@ -225,6 +226,54 @@ async def test_revoked_token_is_refused_a_second_later(door: Door, tokens: Memor
         tokens.revoke_text(token)
         clock[0] += 1
         assert (await client.post("/api/blocks/new", headers=headers, json={})).status == 401
+
+
+async def test_known_token_is_good_for_a_while_when_the_database_is_away(
+    door: Door, tokens: MemoryTokens, clock: list[float]
+) -> None:
+    known, other = (tokens.add(SCOPES[Role.POOLER]) for _ in range(2))
+
+    async def status(client: TestClient[web.Request, web.Application], token: str) -> int:
+        answer = await client.post("/api/blocks/new", headers={"Authorization": f"Bearer {token}"}, json={})
+        return answer.status
+
+    async with await http_client(door) as client:
+        assert await status(client, known) == 400
+        tokens.away = True
+        clock[0] += 200
+        assert [await status(client, token) for token in (known, other)] == [400, 503]
+        clock[0] += 200
+        assert await status(client, known) == 503
+
+
+async def test_stream_ends_when_its_token_is_revoked_and_not_when_the_database_is_away(
+    door: Door, tokens: MemoryTokens, clock: list[float]
+) -> None:
+    token = tokens.add(SCOPES[Role.POOLER])
+    caller = Caller("127.0.0.1", f"Bearer {token}")
+    assert await door.admit(METHODS["/kalepool.v1.PoolService/Plant"], caller, None) is not None
+    tokens.away = True
+    clock[0] += 1000
+    await door.recheck(caller)
+    tokens.away = False
+    tokens.revoke_text(token)
+    with pytest.raises(UnauthenticatedError):
+        await door.recheck(caller)
+
+
+async def test_log_names_the_caller(tokens: MemoryTokens) -> None:
+    text = tokens.add(SCOPES[Role.OPERATOR])
+    digest = digest_of(text)
+    assert digest is not None
+    stored = await tokens.find(digest)
+    assert stored is not None
+    with (
+        logged(stored.principal),
+        structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines,
+    ):
+        structlog.get_logger().info("settings changed")
+    assert lines[0]["caller"] == str(stored.token_id)
+    assert text not in str(lines)
 
 
 async def test_fast_client_is_told_when_to_come_back_and_others_are_served(tokens: MemoryTokens) -> None:
