@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import structlog
@@ -12,9 +13,9 @@ from backend.domain.staking import Economy, StakePolicy, stake
 from backend.ports.chain import ChainReader
 from backend.ports.stores import Candidate
 from backend.services.following import FarmWatch
-from kale_chain.model import BLOCK_SECONDS, Block
+from kale_chain.model import BLOCK_SECONDS, Block, Pail
 from kale_chain.planning import inputs
-from kale_chain.planning.plants import PlantPlan, Reason, plan_plants
+from kale_chain.planning.plants import Mode, PlantPlan, Reason, plan_plants
 from kale_chain.rewards import Scoring, base_reward
 
 _log = structlog.get_logger()
@@ -23,6 +24,43 @@ _HASHES_PER_SECOND = 10_000_000
 """What poolers are believed to search with: zeros, on which this bears, hardly change a stake's worth."""
 _FEES = inputs.Fees(plant=19_000, work=14_000, harvest=12_000)
 """Stroops of XLM each call costs on mainnet without surge."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The block before the one to plant in, as far as it is known, and the pails of our farmers in it."""
+
+    block: Block | None
+    pails: Sequence[Pail]
+
+    @property
+    def _ours(self) -> int:
+        """What our farmers have scored in it."""
+        if self.block is None:
+            return 0
+        scoring = Scoring(self.block)
+        return sum(
+            scoring.score(pail.gap, pail.stake, pail.zeros)
+            for pail in self.pails
+            if pail.gap is not None and pail.zeros is not None
+        )
+
+    @property
+    def rivals(self) -> Fraction:
+        """The score of all others, in units of the block's widest range."""
+        if self.block is None:
+            return Fraction(0)
+        return Fraction(max(self.block.normalized_total - self._ours, 0), Scoring(self.block).widest)
+
+    @property
+    def lone(self) -> bool:
+        """Whether our farmers scored most of it, and so made most of the next block's ranges."""
+        return self.block is not None and 2 * self._ours > self.block.normalized_total
+
+    @property
+    def worth_opening_another(self) -> bool:
+        """Whether more is in these pails than one that was only planted to open the block."""
+        return len(self.pails) > 1 or any(pail.stake for pail in self.pails)
 
 
 class Staking:
@@ -49,13 +87,16 @@ class Staking:
         }
         if self._economy.policy is StakePolicy.ASKED or not asked:
             return asked
-        plan = await self._plan(block_index, asked)
+        before = await self._block_before(block_index, list(asked))
+        plan = self._plan(block_index, asked, before)
         _report(plan)
+        if plan.mode is Mode.HARVEST_ONLY and plan.unprofitable and before.worth_opening_another:
+            # Nothing but a plant opens a block, and what is in the one before can be harvested only then.
+            return {plan.unprofitable[0].farmer: 0}
         return {one.farmer: one.stake_stroops for one in plan.farmers if one.planting}
 
-    async def _plan(self, block_index: int, asked: Mapping[str, int]) -> PlantPlan:
+    def _plan(self, block_index: int, asked: Mapping[str, int], before: _Before) -> PlantPlan:
         view = self._watch.view
-        before, ours = await self._block_before(view, block_index, list(asked))
         is_open = view.open_block is not None and block_index == view.farm.index
         block = view.open_block if is_open else view.farm.block.opened_at(view.turnover_time)
         assert block is not None
@@ -63,10 +104,10 @@ class Staking:
             index=block_index,
             block=block,
             clock=self._clock(view, is_open=is_open),
-            market=inputs.Market(base_reward(block_index), _rivals(before, ours), self._economy.floor_price),
+            market=inputs.Market(base_reward(block_index), before.rivals, self._economy.floor_price),
             hashes_per_second=_HASHES_PER_SECOND,
             fees=_FEES,
-            lone=before is not None and 2 * ours > before.normalized_total,
+            lone=before.lone,
         )
         candidates = [inputs.Candidate(address, stroops) for address, stroops in asked.items()]
         return plan_plants(plan_view, candidates, ledger=view.ledger.sequence if is_open else 0)
@@ -81,32 +122,14 @@ class Staking:
             return inputs.ClockEstimate(opened, opening.last_safe, opening.latest - opening.earliest)
         return inputs.ClockEstimate(opening.expected, opening.expected + length - 1)
 
-    async def _block_before(
-        self, view: FarmView, block_index: int, addresses: Sequence[str]
-    ) -> tuple[Block | None, int]:
-        """The block before this one, and what these farmers have scored in it."""
-        index = block_index - 1
+    async def _block_before(self, block_index: int, addresses: Sequence[str]) -> _Before:
+        """The block before this one, and the pails that these farmers have in it."""
+        view, index = self._watch.view, block_index - 1
         if index < 0:
-            return None, 0
+            return _Before(None, ())
         block = view.open_block if index == view.farm.index else await self._reader.block(index)
-        if block is None:
-            return None, 0
         _, entries = await self._reader.pails([(address, index) for address in addresses])
-        scoring = Scoring(block)
-        pails = [entry.pail for entry in entries.values()]
-        scores = [
-            scoring.score(pail.gap, pail.stake, pail.zeros)
-            for pail in pails
-            if pail.gap is not None and pail.zeros is not None
-        ]
-        return block, sum(scores)
-
-
-def _rivals(block: Block | None, ours: int) -> Fraction:
-    """The score of all others in a block, in units of its widest range."""
-    if block is None:
-        return Fraction(0)
-    return Fraction(max(block.normalized_total - ours, 0), Scoring(block).widest)
+        return _Before(block, tuple(entry.pail for entry in entries.values()))
 
 
 def _report(plan: PlantPlan) -> None:

@@ -105,3 +105,14 @@ async def test_our_own_score_is_no_rival() -> None:
     watch = FakeWatch(295, block=whole)
     assert await stakes(watch, economy, [0], reader=FakeReader(entries=ours)) == [0]
     assert await stakes(watch, economy, [0]) == [None]
+
+
+async def test_one_is_planted_to_open_the_block_that_lets_stakes_be_harvested() -> None:
+    crowd = replace(RANGES, normalized_total=10_000_000 * 5 * KALE)
+    watch, economy = FakeWatch(295, block=crowd), Economy(floor_price=Fraction(1, 1000))
+    staked = FakeReader(entries={("G1", 7): Pail(1, 58, KALE, 9)})
+    found = await stakes(watch, economy, [3 * KALE, 0], reader=staked)
+    assert sorted(found, key=str) == [0, None]
+    # That one's own pail is not worth another plant.
+    alone = FakeReader(entries={("G1", 7): Pail(1, 58, 0, 9)})
+    assert await stakes(watch, economy, [3 * KALE, 0], reader=alone) == [None, None]
