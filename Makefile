@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 TEST_JOBS ?= 2
 BENCH_ARGS ?=
 
-.PHONY: help setup build demo test check sim deep kill bench bench-planner bench-reliability wheel proto lock format clean
+.PHONY: help setup build demo test check sim deep kill bench bench-naive bench-planner bench-reliability wheel proto lock format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -84,6 +84,9 @@ bench: build ## Measure the nonce search against other implementations: BENCH_AR
 
 bench-planner: setup ## Measure the planner in simulated farms: BENCH_ARGS="--svg docs/images"
 	$(PY) -m simulator.planner --jobs $(JOBS) $(BENCH_ARGS)
+
+bench-naive: build ## Farm 20 blocks against a naive pool on the same ledger: about 25 minutes
+	PYTHONPATH=. $(PY) benches/against_naive.py --close-seconds 1 $(BENCH_ARGS)
 
 bench-reliability: build ## Measure 10,000 lives on PostgreSQL, and 500 farmers planted at once
 	PYTHONPATH=. $(PY) benches/book_lives.py
