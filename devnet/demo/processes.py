@@ -105,6 +105,12 @@ class Service:
         """Whether the process has not ended."""
         return self._child is not None and self._child.returncode is None
 
+    @property
+    def process_id(self) -> int:
+        """Its process id, while it runs or after."""
+        assert self._child
+        return self._child.pid
+
     def kill(self) -> None:
         """Ends it at once, as a crash would (SIGKILL)."""
         if self._child and self.running:
