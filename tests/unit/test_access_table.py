@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import grpc
 import grpc.aio
@@ -18,32 +17,20 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from backend.api.access import METHODS, ROUTES, logged
 from backend.api.farmer_routes import FarmerRoutes
-from backend.api.farmers import FarmerServicer
 from backend.api.http import http_application
-from backend.api.pool import PoolServicer
-from backend.api.server import GrpcServer, Servicers
-from backend.api.status import StatusServicer
-from backend.api.wallet import WalletServicer
+from backend.api.server import GrpcServer
 from backend.api.wallet_http import wallet_routes
 from backend.domain.access import PUBLIC, WHOEVER, Role, Scope, digest_of, new_token
 from backend.domain.access import SCOPES_OF as SCOPES
 from backend.domain.rate import Rate
-from backend.errors import UnauthenticatedError, UnknownFarmerError
+from backend.errors import UnauthenticatedError
 from backend.services.door import Caller, Door
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
+from tests.fixtures.edge import NO_STORES, NOTHING, servicers
 from tests.fixtures.tokens import MemoryTokens
 
 FARMER = uuid4()
 GENEROUS = Rate(per_second=1000, burst=1000)
-NOTHING = cast("Any", None)
-NO_STORES = cast("Any", SimpleNamespace(farmers=None, money=None, withdrawals=None))
-
-
-class NoFarmers:
-    """Answers that no farmer is known: the call has passed the door."""
-
-    async def get(self, farmer_id: UUID) -> None:
-        raise UnknownFarmerError(farmer_id)
 
 
 @pytest.fixture
@@ -59,16 +46,6 @@ def clock() -> list[float]:
 @pytest.fixture
 def door(tokens: MemoryTokens, clock: list[float]) -> Door:
     return Door(tokens, required=True, rate=GENEROUS, clock=lambda: clock[0])
-
-
-def servicers() -> Servicers:
-    farmers = FarmerServicer(cast("Any", NoFarmers()), NOTHING, NOTHING)
-    return Servicers(
-        pool=PoolServicer(NOTHING, NOTHING, NOTHING),
-        farmers=farmers,
-        wallet=WalletServicer(NO_STORES, NOTHING),
-        status=StatusServicer(NOTHING, NOTHING, b""),
-    )
 
 
 @pytest.fixture

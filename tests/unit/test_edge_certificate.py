@@ -5,8 +5,6 @@ import datetime as dt
 import ipaddress
 import ssl
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import aiohttp
 import grpc.aio
@@ -21,18 +19,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from backend.api.certificate import EdgeCertificate
 from backend.api.client import CA_VARIABLE, open_channel
-from backend.api.farmers import FarmerServicer
 from backend.api.http import HttpServer
-from backend.api.pool import PoolServicer
-from backend.api.server import GrpcServer, Servicers
-from backend.api.status import StatusServicer
-from backend.api.wallet import WalletServicer
+from backend.api.server import GrpcServer
 from backend.domain.rate import Rate
 from backend.services.door import Door
 from kale_common.errors import ConfigError
+from tests.fixtures.edge import servicers
 from tests.fixtures.tokens import MemoryTokens
-
-NOTHING = cast("Any", None)
 
 
 def issue(folder: Path, name: str) -> EdgeCertificate:
@@ -96,13 +89,7 @@ async def test_grpc_speaks_tls_and_shows_the_renewed_certificate(
 ) -> None:
     tls = issue(tmp_path, "first")
     door = Door(MemoryTokens(), required=True, rate=Rate(10, 10))
-    servicers = Servicers(
-        pool=PoolServicer(NOTHING, NOTHING, NOTHING),
-        farmers=FarmerServicer(NOTHING, NOTHING, NOTHING),
-        wallet=WalletServicer(cast("Any", SimpleNamespace(farmers=None, money=None))),
-        status=StatusServicer(NOTHING, NOTHING, b""),
-    )
-    server = GrpcServer("127.0.0.1", 0, servicers, door, tls)
+    server = GrpcServer("127.0.0.1", 0, servicers(), door, tls)
     await server.start()
     try:
         monkeypatch.setenv(CA_VARIABLE, str(tls.chain))
