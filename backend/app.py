@@ -30,6 +30,7 @@ from backend.custody import open_vault
 from backend.db import open_stores
 from backend.domain.spending import FeeCaps
 from backend.domain.staking import Economy
+from backend.observation import Observation
 from backend.ports.stores import Stores
 from backend.ports.vault import Vault
 from backend.services.access import ChainAccess
@@ -54,6 +55,7 @@ from backend.services.recovering import Recovering
 from backend.services.stating import Stating
 from backend.services.status import StatusBoard
 from backend.services.submitting import Submitting
+from backend.services.tally import Tally
 from backend.services.withdrawing import Withdrawing
 from backend.services.working import Working
 from backend.vault import HeadFile
@@ -156,12 +158,16 @@ class Backend:
         farmer_routes = FarmerRoutes(parts.stores.farmers, stating)
         application = http_application(parts.planting, parts.working, parts.board, farmer_routes, door)
         application.add_routes(wallet_routes(parts.stores, parts.withdrawing))
+        observation = Observation(settings, parts)
+        application.add_routes(observation.routes.routes())
         http_server = HttpServer(settings.bind_address, settings.http_port, application, tls)
         await http_server.start()
         stack.push_async_callback(http_server.stop)
         self.grpc_port, self.http_port = grpc_server.port, http_server.port
         await parts.board.check()
         self._spawn("health", follow_health(grpc_server.health, parts.board))
+        for name, coroutine in observation.tasks():
+            self._spawn(name, coroutine)
 
     def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(coroutine, name=name))
@@ -191,6 +197,7 @@ class Parts:
         watch = FarmWatch(reader, factory.follow)
         economy = Economy(settings.stake_policy, settings.floor_price())
         self.chain = ChainAccess(reader, factory, submitting, watch, budget, economy=economy)
+        self.tally = Tally()
         self.bumping = Bumping(stores.attempts, self.chain)
         self.channels = Channels(stores.attempts, self.chain)
         self.attending = Attending(stores, self.chain)
@@ -210,7 +217,7 @@ class Parts:
         self.booking = Booking(stores.money, feed, reader)
         self.books = BooksCheck(stores.money, self.chain)
         listeners = (self.onboarding.note, self.extending.note)
-        self.following = Following(feed, submitting, self.chain.watch, self.booking, listeners)
+        self.following = Following(feed, submitting, self.chain.watch, self.booking, (*listeners, self.tally.note))
 
     async def seal(self) -> None:
         """Adds what was recorded since to the audit chain."""

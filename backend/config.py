@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from backend.alarm_settings import AlarmSettings
 from backend.domain.rate import Rate
 from backend.domain.signing import MAX_STAKE_STROOPS
 from backend.domain.staking import StakePolicy
@@ -133,7 +134,7 @@ class SignerSettings(NetworkSettings, KeySettings):
         return os.geteuid() if self.signer_client_uid is None else self.signer_client_uid
 
 
-class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings):
+class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings, AlarmSettings):
     """Everything `kale-backend run` needs.
 
     Attributes:
@@ -247,7 +248,7 @@ class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings
 
     def secrets(self) -> list[str]:
         """Texts that must never be logged."""
-        return [self._master_secret().get_secret_value(), *super().secrets()]
+        return [self._master_secret().get_secret_value(), *self.alarm_secrets(), *super().secrets()]
 
     def _master_secret(self) -> SecretStr:
         secret = secret_from("MASTER_WALLET_SECRET", self.master_wallet_secret, self.master_wallet_secret_file)
@@ -265,6 +266,7 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     settings = load(Settings, env_file)
     settings.master()
     settings.payout_rules()
+    settings.webhook()
     return settings
 
 

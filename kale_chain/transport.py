@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+import structlog
 import yarl
 
 from kale_chain.errors import RpcRateLimitedError, RpcRefusedError, RpcTimeoutError, RpcUnavailableError
@@ -82,7 +83,7 @@ class JsonRpcTransport:
         return answer["result"]
 
     async def _answer(self, method: str, parameters: Mapping[str, Any] | None) -> Any:
-        request: dict[str, Any] = {"jsonrpc": "2.0", "id": next(self._ids), "method": method}
+        request: dict[str, Any] = {"jsonrpc": "2.0", "id": self._next_id(), "method": method}
         if parameters is not None:
             request["params"] = parameters
         try:
@@ -95,6 +96,11 @@ class JsonRpcTransport:
             raise RpcUnavailableError(self.endpoint, method, "the answer is no JSON; is this a Stellar RPC?") from error
         except (aiohttp.ClientError, OSError) as error:
             raise RpcUnavailableError(self.endpoint, method, _reason(error)) from error
+
+    def _next_id(self) -> int | str:
+        """The call's number, and the request that the logs name at the moment: an RPC logs it too."""
+        number, request_id = next(self._ids), structlog.contextvars.get_contextvars().get("request_id")
+        return number if request_id is None else f"{number} {request_id}"
 
     async def _post(self, method: str, request: Mapping[str, Any]) -> bytes:
         if self._session is None:

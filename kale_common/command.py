@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from kale_common import logs
 from kale_common.errors import ConfigError
 
 _log = structlog.get_logger()
@@ -54,6 +55,8 @@ def print_findings(found: Sequence[Finding], *, as_json: bool) -> None:
 def until_signal(work: Coroutine[Any, Any, T]) -> T:
     """Runs to the end; at SIGINT or SIGTERM everything is stopped cleanly and the process ends with exit code 0.
 
+    SIGUSR1 has everything logged from debug on, SIGUSR2 goes back to the level that was configured.
+
     An error that ended a group of tasks is raised alone: what stopped one of them stopped the others.
     """
 
@@ -69,6 +72,7 @@ def until_signal(work: Coroutine[Any, Any, T]) -> T:
 
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, stop)
+        _follow_level_signals(loop)
         return await task
 
     try:
@@ -77,6 +81,17 @@ def until_signal(work: Coroutine[Any, Any, T]) -> T:
         raise typer.Exit(0) from None
     except ExceptionGroup as group:
         raise _first(group) from group
+
+
+def _follow_level_signals(loop: asyncio.AbstractEventLoop) -> None:
+    configured = logs.current_level()
+
+    def change(level: str) -> None:
+        logs.set_level(level)
+        _log.warning("log level changed", log_level=level)
+
+    loop.add_signal_handler(signal.SIGUSR1, change, "debug")
+    loop.add_signal_handler(signal.SIGUSR2, change, configured)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

@@ -67,6 +67,9 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
     ("POST", "/api/farmers/{farmer_id}/withdrawals"): Rule(Scope.MONEY, IN_PATH),
     ("POST", "/api/farmers/{farmer_id}/exit"): Rule(Scope.MONEY, IN_PATH),
     ("GET", "/api/health"): PUBLIC,
+    ("GET", "/livez"): PUBLIC,
+    ("GET", "/readyz"): PUBLIC,
+    ("GET", "/metrics"): Rule(Scope.STATUS, WHOEVER),
 }
 """Every HTTP route."""
 

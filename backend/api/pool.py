@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
+import structlog
 
 from backend.api.attend import attend
 from backend.api.messages import acknowledgement_message, report_of
@@ -42,7 +43,9 @@ class PoolServicer(pool_pb2_grpc.PoolServiceServicer):
             block_index=request.block_index,
             requested_farmers=request.requested_farmers,
         )
-        await self._planting.request(command)
+        # Every log line and RPC call that comes of it names it.
+        with structlog.contextvars.bound_contextvars(request_id=command.request_id):
+            await self._planting.request(command)
         async for event in self._planting.events(command, request.resume_after):
             yield plant_message(event)
 

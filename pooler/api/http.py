@@ -1,9 +1,11 @@
-"""The plan's JSON route: GET /pooler/status."""
+"""The plan's JSON route, GET /pooler/status, and those for whoever watches: /metrics, /livez, /readyz."""
 
 from typing import Any
 
 from aiohttp import web
 
+from kale_common.metrics import CONTENT_TYPE, exposition, registry
+from pooler.api.metrics import PoolerMetrics
 from pooler.domain.snapshot import Snapshot
 from pooler.services.overview import Overview
 
@@ -30,6 +32,21 @@ def application(overview: Overview) -> web.Application:
     async def status(_request: web.Request) -> web.Response:
         return web.json_response(plan_status(overview.snapshot()))
 
+    metrics = registry(PoolerMetrics(overview))
+
+    async def measured(_request: web.Request) -> web.Response:
+        return web.Response(body=exposition(metrics), headers={"Content-Type": CONTENT_TYPE})
+
+    async def live(_request: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def ready(_request: web.Request) -> web.Response:
+        down = {part.name: part.problem for part in overview.snapshot().parts if part.problem is not None}
+        return web.json_response({"ready": not down, "down": down}, status=503 if down else 200)
+
     app = web.Application()
     app.router.add_get("/pooler/status", status)
+    app.router.add_get("/metrics", measured)
+    app.router.add_get("/livez", live)
+    app.router.add_get("/readyz", ready)
     return app

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import grpc.aio
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kalepool.v1 import pool_pb2, pool_pb2_grpc
@@ -63,6 +64,8 @@ class GrpcBackend:
             requested_farmers=farmers,
             resume_after=resume_after,
         )
+        # The task of a block's plants logs it from here on, as the backend and the RPCs do.
+        structlog.contextvars.bind_contextvars(request_id=request.request_id)
         with self._watched():
             call = self._pool.Plant(request, metadata=self._metadata)
             try:

@@ -11,6 +11,7 @@ from pooler.services.assigning import Assigning
 from pooler.services.reporting import Reporting
 from pooler.services.searching import Searching
 from pooler.services.submitting import Submitting
+from pooler.services.tally import Tally
 from pooler.services.watching import Watching
 
 
@@ -80,6 +81,16 @@ class Overview:
             fee_balance_stroops=self.fee_balance_stroops,
             uptime_seconds=int(time.monotonic() - self._started),
         )
+
+    @property
+    def tally(self) -> Tally:
+        """Counts of what became of work transactions."""
+        return self._submitting.tally
+
+    @property
+    def open_attempts(self) -> int:
+        """Work transactions whose end is not known yet."""
+        return self._submitting.open_attempts
 
     def _phase(self, one: Round | None) -> str:
         works = () if one is None else one.works.values()

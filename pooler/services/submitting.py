@@ -17,6 +17,7 @@ from pooler.domain.round import Round, Rounds
 from pooler.domain.schedule import Stage
 from pooler.domain.spare import spare_find
 from pooler.ports import FarmView, Journal, News, SendState, Sent, WorkChannels, WorkOrder
+from pooler.services.tally import Ending, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,9 @@ class Submitting:
         latency: Takes how many ledgers each transaction needed.
         patience: Seconds from submitting a work to its known result (WORK_TIMEOUT_MS); then another may be tried.
         clock: Seconds of a steady clock.
+
+    Attributes:
+        tally: Counts what became of them.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Submitting:
         self._open: dict[str, Attempt] = {}
         self._since: dict[str, float] = {}
         self._submitted_at = 0
+        self.tally = Tally()
 
     @property
     def open_attempts(self) -> int:
@@ -97,10 +102,13 @@ class Submitting:
         for attempt in list(self._open.values()):
             result = news.result(attempt.transaction_hash)
             if result is not None:
-                self._latency.add(attempt.delay(result.ledger_sequence))
+                delay = attempt.delay(result.ledger_sequence)
+                self._latency.add(delay)
+                self.tally.inclusion.add(delay)
                 self._applied(attempt, result.ledger_sequence, result.gap, result.failure)
             elif attempt.expired(news.last.sequence):
                 self._latency.add(None)
+                self.tally.endings[Ending.EXPIRED] += 1
                 self._log(attempt, "work expired")
             else:
                 continue
@@ -113,10 +121,14 @@ class Submitting:
         work = self._work(attempt)
         if failure is None and gap is not None:
             self._log(attempt, "work accepted", ledger_sequence=ledger, gap=gap)
+            self.tally.endings[Ending.ACCEPTED] += 1
+            self.tally.zeros.add(attempt.find.zeros)
+            self.tally.gaps.add(gap)
             if work is not None:
                 find = attempt.find
                 work.applied(Accepted(find.zeros, gap, find, attempt.transaction_hash, ledger))
             return
+        self.tally.endings[Ending.REFUSED] += 1
         self._log(attempt, "work refused", ledger_sequence=ledger, reason=failure.message if failure else "")
         if work is not None:
             work.failure = failure
@@ -218,6 +230,7 @@ class Submitting:
 
     def _refused(self, attempt: Attempt, sent: Sent) -> None:
         self._log(attempt, "the network refused work", code=sent.code)
+        self.tally.endings[Ending.NOT_TAKEN] += 1
         reason = Reason.FEE_ACCOUNT_LOW if sent.code == _LOW_FUNDS else Reason.NETWORK_REFUSED
         if (work := self._work(attempt)) is not None:
             work.failure = Failure(reason, f"the network refused the work transaction: {sent.code}")

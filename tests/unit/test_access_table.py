@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from backend.api.access import METHODS, ROUTES, logged
 from backend.api.farmer_routes import FarmerRoutes
 from backend.api.http import http_application
+from backend.api.observing import ObservingRoutes
 from backend.api.server import GrpcServer
 from backend.api.wallet_http import wallet_routes
 from backend.domain.access import PUBLIC, WHOEVER, Role, Scope, digest_of, new_token
@@ -154,14 +156,15 @@ async def test_bad_token_is_refused_and_not_repeated(door: Door, authorization: 
     assert authorization == "Bearer" or authorization.partition(" ")[2] not in text
 
 
+def application_behind(door: Door) -> web.Application:
+    observing = ObservingRoutes(cast("Any", SimpleNamespace(components=())), NOTHING, NOTHING)
+    application = http_application(NOTHING, NOTHING, NOTHING, FarmerRoutes(NOTHING, NOTHING), door)
+    application.add_routes([*wallet_routes(NO_STORES, NOTHING), *observing.routes()])
+    return application
+
+
 async def http_client(door: Door) -> TestClient[web.Request, web.Application]:
     return TestClient(TestServer(application_behind(door), host="127.0.0.1"))
-
-
-def application_behind(door: Door) -> web.Application:
-    application = http_application(NOTHING, NOTHING, NOTHING, FarmerRoutes(NOTHING, NOTHING), door)
-    application.add_routes(wallet_routes(NO_STORES, NOTHING))
-    return application
 
 
 async def test_every_route_has_a_rule_and_is_refused_without_a_token(door: Door) -> None:
