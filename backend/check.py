@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from backend.chain.factory import channel_signers
 from backend.config import Settings
 from backend.db import open_stores
 from backend.errors import BackendError, BooksViolatedError
@@ -28,6 +29,7 @@ async def findings(settings: Settings) -> list[Finding]:
         ("keys", _keys),
         ("farm", _farm),
         ("master account", _master),
+        ("channel accounts", _channels),
     )
     return [await _finding(name, look, settings) for name, look in looks]
 
@@ -108,3 +110,15 @@ async def _master(settings: Settings) -> str:
     if xlm < _LOW_XLM:
         raise BackendError(f"{address} holds {xlm:.7f} XLM, too little to pay fees and sponsor farmers: send it XLM")
     return f"{address}, {xlm:.7f} XLM"
+
+
+async def _channels(settings: Settings) -> str:
+    wanted = [signer.address for signer in channel_signers(settings.master(), settings.harvest_channels)]
+    async with StellarRpc(settings.stellar_rpc_urls) as rpc:
+        identity = await identify(
+            rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
+        )
+        there = await FarmReader(rpc, identity).accounts(wanted)
+    missing = len(wanted) - len(there)
+    made = f", {missing} are made by `kale-backend run`" if missing else ""
+    return f"{len(there)} of {len(wanted)} on the ledger{made}"

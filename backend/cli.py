@@ -30,6 +30,7 @@ from backend.failing import EXIT_UNREACHABLE, expected_errors
 from backend.quarantine import begin, show
 from backend.signer import signer_command
 from backend.statement_command import statement_command, verify_statement_command
+from backend.top_command import top_command
 from backend.vault import create_key_file
 from kale_common import logs
 from kale_common.command import ENV_FILE, EnvFile, Json, existing, print_findings, until_signal
@@ -60,6 +61,7 @@ app.add_typer(backup_app, name="backup")
 app.command("restore")(restore_command)
 app.command("drill")(drill_command)
 app.command("at-risk")(at_risk_command)
+app.command("top")(top_command)
 app.command("signer")(signer_command)
 app.command("blame")(blame_command)
 app.command("verify-statement")(verify_statement_command)

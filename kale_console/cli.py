@@ -24,6 +24,7 @@ from kale_common import logs
 from kale_common.command import ENV_FILE, EnvFile, existing, until_signal
 from kale_common.errors import EXIT_CONFIG, ConfigError
 from kale_common.settings import ServiceSettings, load
+from kale_console.doctor import doctor_command
 from kale_console.shadow import BlockReport, Shadow, Terms, kale, reports
 from kale_lifeboat.config import read_farmers
 from kale_lifeboat.errors import FarmersError
@@ -34,9 +35,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 _log = structlog.get_logger()
 
 
+app.command("doctor")(doctor_command)
+
+
 @app.callback()
 def console() -> None:
-    """Look at a KALE farm from outside; nothing here needs a key or sends a transaction."""
+    """Look at a KALE farm, and at what farms it; nothing here sends a transaction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from pooler.check import findings
 from pooler.config import PoolerSettings, load_settings
 from pooler.errors import EXIT_UNREACHABLE, FundsError, PoolerError
 from pooler.keyfile import create_key_file
+from pooler.top_command import top_command
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 accounts = typer.Typer(help="The fee account and its channel accounts, which pay for work.", no_args_is_help=True)
 app.add_typer(accounts, name="accounts")
+app.command("top")(top_command)
 
 
 @app.command("run")

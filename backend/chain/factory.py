@@ -67,8 +67,7 @@ class KaleTransactionFactory:
         self._fee = MIN_FEE
         self._refreshes = 0
         self._passphrase = identity.passphrase
-        derived = [master.derive(_CHANNEL_LABEL, number) for number in range(channels)]
-        self._channels = {signer.address: signer for signer in derived}
+        self._channels = {signer.address: signer for signer in channel_signers(master, channels)}
 
     @property
     def master(self) -> str:
@@ -241,6 +240,11 @@ class KaleTransactionFactory:
 
     def _bumped(self, call: Transaction) -> SignedTransaction:
         return _signed(fee_bump(call, self._master, inclusion_fee=self._fee))
+
+
+def channel_signers(master: Signer, count: int) -> list[Signer]:
+    """The channel accounts of a master account."""
+    return [master.derive(_CHANNEL_LABEL, number) for number in range(count)]
 
 
 def _resources(usual: Resources, shortfalls: int) -> Resources:

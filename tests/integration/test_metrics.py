@@ -1,5 +1,6 @@
 """What the services tell Prometheus, and that dashboard and alert rules ask for nothing else."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -82,6 +83,16 @@ async def test_backend_tells_what_it_did_and_how_it_is(pool: Pool) -> None:
     assert (status, json.loads(body)["ready"]) == (200, True)
 
 
+async def not_ready(port: int) -> list[str]:
+    """What is down, once something is known to be."""
+    async with asyncio.timeout(60):
+        while True:
+            status, body = await get(port, "/readyz")
+            if status == 503:
+                return list(json.loads(body)["down"])
+            await asyncio.sleep(0.1)
+
+
 def queries() -> Iterator[tuple[str, str]]:
     """Every query of the dashboard and the alert rules, by its name."""
     dashboard = json.loads((ROOT / "deploy/grafana/kale-pool.json").read_text())
@@ -122,13 +133,17 @@ def unknown(known: Families) -> list[str]:
 async def test_dashboard_and_rules_ask_only_for_what_is_told(start_backend: StartBackend, funded: Command) -> None:
     async with start_backend() as pool:
         await planted(pool, 1)
-        await pool.advance(2)
-        _, backend = await get(pool.backend.http_port, "/metrics")
+        port = pool.backend.http_port
+
+        async def spent() -> bool:
+            return value((await get(port, "/metrics"))[1], "kale_master_hours_left") is not None
+
+        await pool.until(spent, ledgers=40)
+        _, backend = await get(port, "/metrics")
     async with funded.running() as (_, ready):
         _, other = await get(ready["http_port"], "/metrics")
         assert (await get(ready["http_port"], "/livez"))[0] == 200
-        status, body = await get(ready["http_port"], "/readyz")
-        assert (status, list(json.loads(body)["down"])) == (503, ["backend"]), "no backend listens there"
+        assert await not_ready(ready["http_port"]) == ["backend"], "no backend listens there"
     known = families(backend) | families(other) | LATER | BY_PROMETHEUS
     # Labels appear with the first series, which a young pooler has not all had.
     known.setdefault("kale_pooler_works_total", set()).add("result")

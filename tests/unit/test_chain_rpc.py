@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 
 from kale_chain.errors import (
@@ -34,6 +35,7 @@ class Server:
     def __init__(self) -> None:
         self.handler: Handler
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.ids: list[int | str] = []
         self._runner = web.AppRunner(self._app())
 
     def _app(self) -> web.Application:
@@ -62,6 +64,7 @@ class Server:
             call = await request.json()
             parameters = call.get("params") or {}
             self.calls.append((call["method"], parameters))
+            self.ids.append(call["id"])
             try:
                 body = {"result": results[call["method"]](parameters)}
             except Refusal as refusal:
@@ -430,3 +433,11 @@ async def test_a_closed_client_connects_again(rpc: StellarRpc, server: Server) -
     await rpc.close()
     await rpc.close()
     assert await rpc.latest_ledger() == Ledger(20, 1_020)
+
+
+async def test_a_call_carries_the_request_that_the_logs_name(rpc: StellarRpc, server: Server) -> None:
+    server.serve({"getHealth": lambda _: health()})
+    with structlog.contextvars.bound_contextvars(request_id="pooler-1:9"):
+        await rpc.latest_ledger()
+    await rpc.latest_ledger()
+    assert server.ids == ["1 pooler-1:9", 2]

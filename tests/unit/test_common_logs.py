@@ -1,7 +1,11 @@
 """Logs: one JSON object a line, and no secret in any of them."""
 
+import asyncio
+import contextlib
 import json
 import logging
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,7 +13,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from kale_common.logs import configure, redacted
+from kale_common.command import until_signal
+from kale_common.logs import configure, current_level, redacted
 from kale_common.redaction import REDACTED
 
 SEED = "S" + "CZANGBA5YHTNYVVV4C3U252E2B6P6F5T3U6MM63WBSBZATAQI3EBTQ4"[:55]
@@ -94,3 +99,24 @@ def test_errors_that_nothing_catches_are_logged_without_secrets(capsys: pytest.C
 def test_command_errors_are_told_without_secrets() -> None:
     configure("info", secrets=["hunter2"])
     assert redacted("no role hunter2 at postgresql://u:p@h/d") == "no role [redacted] at postgresql://[redacted]@h/d"
+
+
+def test_level_changes_by_signals_while_a_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("warning")
+
+    async def work() -> None:
+        log = structlog.get_logger("pooler")
+        log.debug("before")
+        for number, event in ((signal.SIGUSR1, "during"), (signal.SIGUSR2, "after")):
+            changed = asyncio.Event()
+            asyncio.get_running_loop().call_soon(os.kill, os.getpid(), number)
+            async with asyncio.timeout(10):
+                before = current_level()
+                while current_level() == before:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(changed.wait(), 0.01)
+            log.debug(event)
+
+    until_signal(work())
+    events = [line["event"] for line in lines(capsys)]
+    assert events == ["log level changed", "during", "log level changed"]
