@@ -16,6 +16,7 @@ from backend.api.farmer_routes import FarmerRoutes
 from backend.api.farmers import FarmerServicer
 from backend.api.http import HttpServer, http_application
 from backend.api.pool import PoolServicer
+from backend.api.pooler_server import PoolerServer, PoolerServices
 from backend.api.server import GrpcServer, Servicers
 from backend.api.status import StatusServicer, follow_health
 from backend.api.wallet import WalletServicer
@@ -56,8 +57,10 @@ from backend.services.stating import Stating
 from backend.services.status import StatusBoard
 from backend.services.submitting import Submitting
 from backend.services.tally import Tally
+from backend.services.trusting import Trusting
 from backend.services.withdrawing import Withdrawing
 from backend.services.working import Working
+from backend.tls.authority import Authority
 from backend.vault import HeadFile
 from backend.vault.statement_key import StatementKey
 from kale_chain.identify import check_endpoints, identify
@@ -76,6 +79,7 @@ class Backend:
     Attributes:
         grpc_port: The gRPC port it listens on.
         http_port: The HTTP port it listens on.
+        pooler_port: The poolers' port with mutual TLS; None if there is no authority.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -84,6 +88,7 @@ class Backend:
         self._tasks: list[asyncio.Task[None]] = []
         self.grpc_port = settings.port
         self.http_port = settings.http_port
+        self.pooler_port: int | None = None
 
     async def __aenter__(self) -> Self:
         """Starts in order: database, farm, keys, lease, open attempts, listeners, and last what acts by itself.
@@ -98,7 +103,7 @@ class Backend:
         async with AsyncExitStack() as starting:
             await self._start(starting)
             self._stack = starting.pop_all()
-        _log.info("ready", grpc_port=self.grpc_port, http_port=self.http_port)
+        _log.info("ready", grpc_port=self.grpc_port, http_port=self.http_port, pooler_port=self.pooler_port)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -155,6 +160,7 @@ class Backend:
         grpc_server = GrpcServer(settings.bind_address, settings.port, servicers, door, tls)
         await grpc_server.start()
         stack.push_async_callback(grpc_server.stop, GRACE_SECONDS)
+        await self._listen_to_poolers(parts, servicers, grpc_server, stack)
         farmer_routes = FarmerRoutes(parts.stores.farmers, stating)
         application = http_application(parts.planting, parts.working, parts.board, farmer_routes, door)
         application.add_routes(wallet_routes(parts.stores, parts.withdrawing))
@@ -168,6 +174,25 @@ class Backend:
         self._spawn("health", follow_health(grpc_server.health, parts.board))
         for name, coroutine in observation.tasks():
             self._spawn(name, coroutine)
+
+    async def _listen_to_poolers(
+        self, parts: Parts, servicers: Servicers, beside: GrpcServer, stack: AsyncExitStack
+    ) -> None:
+        """Opens the poolers' own port, where there is an authority to know them by."""
+        settings = self._settings
+        await parts.trusting.look()
+        if settings.tls_directory is None:
+            return
+        server = PoolerServer(
+            settings.pooler_bind_address,
+            settings.pooler_port,
+            Authority.open(settings.tls_directory),
+            parts.trusting,
+            PoolerServices(servicers.pool, servicers.status, beside.health_servicer),
+        )
+        await server.start()
+        stack.push_async_callback(server.stop, GRACE_SECONDS)
+        self.pooler_port = server.port
 
     def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(coroutine, name=name))
@@ -202,7 +227,8 @@ class Parts:
         self.channels = Channels(stores.attempts, self.chain)
         self.attending = Attending(stores, self.chain)
         self.planting = Planting(stores, self.chain, self.attending)
-        self.working = Working(stores, self.chain)
+        self.trusting = Trusting(stores, self.attending)
+        self.working = Working(stores, self.chain, self.trusting)
         self.backstop = Backstop(stores, self.chain, self.channels)
         self.harvesting = Harvesting(stores, self.chain, self.channels)
         self.extending = Extending(stores, self.chain, self.channels)
@@ -249,6 +275,7 @@ class Parts:
         return [
             ("following", self.following.run(after)),
             ("status", self.board.run()),
+            ("trust", self.trusting.run()),
             ("fees", repeat("fees", watch, self.chain.factory.refresh)),
             *((name, repeat(name, watch, act, seconds=seconds)) for name, act, seconds in duties),
         ]

@@ -15,6 +15,8 @@ from backend import (
     farmer_command,
     farmer_settings_command,
     keys_command,
+    pooler_command,
+    tls_command,
     token_command,
     withdrawals_command,
 )
@@ -57,6 +59,8 @@ farmer_command.app.command("statement")(statement_command)
 app.add_typer(farmer_command.app, name="farmer")
 app.add_typer(withdrawals_command.app, name="withdrawals")
 app.add_typer(token_command.app, name="token")
+app.add_typer(tls_command.app, name="tls")
+app.add_typer(pooler_command.app, name="pooler")
 app.add_typer(backup_app, name="backup")
 app.command("restore")(restore_command)
 app.command("drill")(drill_command)

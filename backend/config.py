@@ -3,6 +3,7 @@
 Whatever is missing or malformed raises kale_common's ConfigError: one line that names the variables and never a secret.
 """
 
+import ipaddress
 import os
 from decimal import Decimal
 from fractions import Fraction
@@ -56,6 +57,14 @@ def database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _address(value: str) -> str:
+    """Accepts IP addresses."""
+    try:
+        return str(ipaddress.ip_address("127.0.0.1" if value == "localhost" else value))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not an IP address; use 127.0.0.1, or 0.0.0.0 for every one") from error
+
+
 class DatabaseSettings(SharedSettings):
     """What it takes to reach and migrate the database.
 
@@ -99,6 +108,35 @@ class KeySettings(SharedSettings):
     key_file: Path
 
 
+class TlsSettings(SharedSettings):
+    """Where the pool's certificate authority is, and where poolers from other machines reach the backend.
+
+    Attributes:
+        tls_directory: The authority's directory; `kale-backend tls create` makes it. Without it poolers are served on
+            loopback alone, without certificates.
+        pooler_bind_address: Where the poolers' port binds: any address, since nobody passes it without a certificate.
+        pooler_port: The poolers' port; 0 lets the system choose.
+    """
+
+    tls_directory: Path | None = None
+    pooler_bind_address: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    pooler_port: Port = 3443
+
+    def authority_directory(self) -> Path:
+        """The authority's directory.
+
+        Raises:
+            ConfigError: none is set.
+        """
+        if self.tls_directory is None:
+            raise ConfigError("TLS_DIRECTORY", "is not set; set it and run `kale-backend tls create`")
+        return self.tls_directory
+
+
+class TrustSettings(DatabaseSettings, TlsSettings):
+    """What it takes to invite and to exclude poolers."""
+
+
 class LedgerSettings(ServiceSettings, DatabaseSettings):
     """What it takes to reach the database and the ledger."""
 
@@ -134,7 +172,7 @@ class SignerSettings(NetworkSettings, KeySettings):
         return os.geteuid() if self.signer_client_uid is None else self.signer_client_uid
 
 
-class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings, AlarmSettings):
+class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings, AlarmSettings, TlsSettings):
     """Everything `kale-backend run` needs.
 
     Attributes:
@@ -313,3 +351,21 @@ def load_key_settings(env_file: Path | None = ENV_FILE) -> KeySettings:
         ConfigError: KEY_FILE is missing.
     """
     return load(KeySettings, env_file)
+
+
+def load_tls_settings(env_file: Path | None = ENV_FILE) -> TlsSettings:
+    """The settings of `kale-backend tls`.
+
+    Raises:
+        ConfigError: a variable is malformed.
+    """
+    return load(TlsSettings, env_file)
+
+
+def load_trust_settings(env_file: Path | None = ENV_FILE) -> TrustSettings:
+    """The settings of `kale-backend pooler`.
+
+    Raises:
+        ConfigError: a variable is missing or malformed.
+    """
+    return load(TrustSettings, env_file)

@@ -7,7 +7,13 @@ BackendError                         fields: retry, reason (machine-readable, UP
 ├── UnknownTokenError                no access token has this id
 ├── UnauthenticatedError             the caller did not say who it is, or its token is not valid
 ├── PermissionDeniedError            the caller may not do this, or not for this farmer
+│   ├── PoolerExcludedError          the pooler is let in no longer
+│   │   ├── PoolerRevokedError       by the operator
+│   │   └── PoolerQuarantinedError   for reports that were wrong
+│   └── InvitationError              an invitation is used, revoked or expired, or was none
+├── AuthorityError                   the pool's certificate authority cannot be used
 ├── RateLimitedError                 the caller calls too often; says how long to wait
+├── UnknownPoolerError               no pooler has this name, or none of this standing
 ├── RequestReusedError               a request id was used for something else
 ├── PreconditionError                the request is well-formed, but the world is not ready for it
 │   ├── BlockPassedError             the block is over
@@ -111,6 +117,49 @@ class PermissionDeniedError(BackendError):
     reason = "PERMISSION_DENIED"
 
 
+class PoolerExcludedError(PermissionDeniedError):
+    """The pooler is let in no longer; `cause` says why."""
+
+    def __init__(self, pooler_id: str, cause: str) -> None:
+        self.pooler_id = pooler_id
+        self.cause = cause
+        super().__init__(f"pooler {pooler_id} is let in no longer: {cause}")
+
+
+class PoolerRevokedError(PoolerExcludedError):
+    """The operator revoked the pooler."""
+
+    reason = "POOLER_REVOKED"
+
+
+class PoolerQuarantinedError(PoolerExcludedError):
+    """The pooler reported hashes that do not compute."""
+
+    reason = "POOLER_QUARANTINED"
+
+
+class InvitationError(PermissionDeniedError):
+    """An invitation is good once, for a quarter of an hour."""
+
+    reason = "INVITATION_INVALID"
+
+    def __init__(self, pooler_id: str) -> None:
+        self.pooler_id = pooler_id
+        super().__init__(
+            f"the invitation of pooler {pooler_id} is used, revoked or expired, or was none; "
+            f"`kale-backend pooler enrol {pooler_id}` makes another"
+        )
+
+
+class AuthorityError(BackendError):
+    """The pool's certificate authority cannot be used: missing, unreadable, malformed or open to others."""
+
+    reason = "AUTHORITY"
+
+    def __init__(self, directory: Path, problem: str) -> None:
+        super().__init__(f"TLS_DIRECTORY: {directory} {problem}")
+
+
 class RateLimitedError(BackendError):
     """The caller calls too often; `retry_after_seconds` from now it may call again."""
 
@@ -130,6 +179,16 @@ class UnknownWithdrawalError(BackendError):
     def __init__(self, withdrawal_id: object) -> None:
         self.withdrawal_id = str(withdrawal_id)
         super().__init__(f"the farmer has no withdrawal {withdrawal_id}; ListWithdrawals shows those there are")
+
+
+class UnknownPoolerError(BackendError):
+    """No pooler has this name, or it does not stand as asked."""
+
+    reason = "UNKNOWN_POOLER"
+
+    def __init__(self, pooler_id: str, sought: str) -> None:
+        self.pooler_id = pooler_id
+        super().__init__(f"no pooler {pooler_id!r} is {sought}; `kale-backend pooler list` shows those there are")
 
 
 class RequestReusedError(BackendError):

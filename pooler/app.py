@@ -23,7 +23,9 @@ from pooler.chain.farm import RpcFarmView
 from pooler.chain.feed import RpcLedgerFeed
 from pooler.config import FEE_ACCOUNT, PoolerSettings
 from pooler.link.backend import GrpcBackend
-from pooler.link.endpoint import connect
+from pooler.link.endpoint import Line
+from pooler.link.identity import Identity
+from pooler.link.renewal import renewed
 from pooler.machine import MachineLoad
 from pooler.search.engine import NativeEngine
 from pooler.services.assembly import Assembly, Options, Ports
@@ -115,6 +117,11 @@ async def run(settings: PoolerSettings) -> None:
         await _farm(pooler)
 
 
+def identity_of(settings: PoolerSettings) -> Identity | None:
+    """This pooler's certificate; None where TLS_DIRECTORY is not set."""
+    return None if settings.tls_directory is None else Identity(settings.tls_directory, settings.pooler_id)
+
+
 async def _farm(pooler: Assembly) -> None:
     """Farms until cancelled; then the farmers go to other poolers, if there are any, before it ends."""
     farming = asyncio.create_task(pooler.farm(), name="pooler")
@@ -138,7 +145,9 @@ async def _ports(
     follower = LedgerFollower(chain.rpc, poll_seconds=settings.ledger_poll_ms / 1000)
     farm = f"{chain.identity.farm_id} on {chain.identity.passphrase}"
     journal = stack.enter_context(SqliteJournal(settings.state_directory, farm=farm, pooler_id=settings.pooler_id))
-    channel = await stack.enter_async_context(connect(settings.backend_api_url))
+    identity = identity_of(settings)
+    line = await stack.enter_async_context(Line(settings.backend_api_url, identity))
+    await stack.enter_async_context(renewed(line, identity))
     return Ports(
         feed=RpcLedgerFeed(chain.rpc, follower, chain.identity),
         farm=RpcFarmView(reader, chain.rpc.endpoint),
@@ -146,7 +155,7 @@ async def _ports(
             chain.rpc, reader, FarmCalls(chain.identity), payer=chain.payer, channels=survey.existing
         ),
         backend=GrpcBackend(
-            channel,
+            line,
             pooler_id=settings.pooler_id,
             timeout=settings.api_timeout_ms / 1000,
             token=settings.token(),

@@ -1,11 +1,11 @@
 """What `kale-pooler check` looks at."""
 
 from kale_common.command import Finding
-from pooler.app import Ledger, ledger
+from pooler.app import Ledger, identity_of, ledger
 from pooler.config import PoolerSettings
 from pooler.errors import BackendError
 from pooler.link.backend import GrpcBackend
-from pooler.link.endpoint import connect
+from pooler.link.endpoint import Line
 from pooler.search.engine import NativeEngine
 
 
@@ -36,9 +36,9 @@ async def _account(chain: Ledger) -> Finding:
 
 
 async def _backend(settings: PoolerSettings) -> Finding:
-    async with connect(settings.backend_api_url) as channel:
+    async with Line(settings.backend_api_url, identity_of(settings)) as line:
         backend = GrpcBackend(
-            channel,
+            line,
             pooler_id=settings.pooler_id,
             timeout=settings.api_timeout_ms / 1000,
             token=settings.token(),

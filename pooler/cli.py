@@ -15,7 +15,7 @@ from kale_chain.errors import IdentityError, RpcError
 from kale_common import logs
 from kale_common.command import ENV_FILE, EnvFile, Json, existing, print_findings, until_signal
 from kale_common.errors import EXIT_CONFIG, ConfigError
-from pooler.app import Ledger, ledger, run
+from pooler.app import Ledger, identity_of, ledger, run
 from pooler.bench import run_bench
 from pooler.chain.accounts import Survey
 from pooler.check import findings
@@ -45,6 +45,25 @@ def run_command(env_file: EnvFile = ENV_FILE) -> None:
         settings = _settings(env_file)
         _logs(settings)
         until_signal(run(settings))
+
+
+@app.command()
+def enrol(
+    invitation: Annotated[Path, typer.Option(help="The file that `kale-backend pooler enrol` wrote.")],
+    env_file: EnvFile = ENV_FILE,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Exchange an invitation for this pooler's certificate, in TLS_DIRECTORY. It is good once, within 15 minutes."""
+    with _errors():
+        settings = _settings(env_file)
+        _logs(settings)
+        identity = identity_of(settings)
+        if identity is None:
+            raise ConfigError("TLS_DIRECTORY", "is not set; it is where the certificate goes")
+        until_signal(identity.enrol(invitation))
+        record = {"pooler_id": settings.pooler_id, "tls_directory": str(settings.tls_directory)}
+        typer.echo(json.dumps(record) if as_json else f"{settings.pooler_id} is enrolled; remove {invitation}")
 
 
 @app.command()

@@ -51,6 +51,8 @@ class PoolerSettings(ServiceSettings):
         pooler_id: The pooler's stable name.
         fee_account_secret: The fee account's secret key.
         fee_account_secret_file: A file that holds it instead.
+        tls_directory: Where this pooler's certificate is; `kale-pooler enrol` fills it. For an https backend of a pool
+            with its own authority.
         state_directory: Where finds and reports survive a restart.
         port: gRPC listener; 0: any free one.
         http_port: HTTP listener; 0: any free one.
@@ -70,6 +72,7 @@ class PoolerSettings(ServiceSettings):
     pooler_id: Annotated[str, AfterValidator(_name)] = "pooler"
     fee_account_secret: SecretStr | None = None
     fee_account_secret_file: Path | None = None
+    tls_directory: Path | None = None
     state_directory: Path = Path("pooler-state")
     port: Port = 3001
     http_port: Port = 8001
@@ -93,6 +96,12 @@ class PoolerSettings(ServiceSettings):
         if url.scheme == "http" and url.hostname not in _THIS_MACHINE:
             raise ConfigError(BACKEND_TOKEN, f"would cross the network in clear; make {self.backend_api_url} https")
         return secret.get_secret_value()
+
+    @model_validator(mode="after")
+    def _certificate_needs_tls(self) -> "PoolerSettings":
+        if self.tls_directory is not None and not self.backend_api_url.startswith("https://"):
+            raise ValueError("TLS_DIRECTORY is set, but BACKEND_API_URL is not an https address")
+        return self
 
     @property
     def channels(self) -> int:

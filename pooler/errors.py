@@ -5,6 +5,7 @@ PoolerError
 │   ├── BackendUnavailableError  no connection, no answer in time, a stream cut: ask again, soon
 │   │   └── BackendSilentError   a stream without a message for the allowed time: open it anew
 │   └── BackendRefusedError      the backend understood and refused
+├── IdentityFilesError           this pooler's certificate is missing, unreadable or not for this pooler
 ├── SearchError                  the hash engine cannot do what is configured
 ├── StateError                   the state directory cannot be used
 └── FundsError                   the fee account is missing or cannot pay for the channel accounts
@@ -51,6 +52,12 @@ class BackendRefusedError(BackendError):
         self.code = code
         self.reason = reason
         self.retry = retry
+
+
+class IdentityFilesError(PoolerError):
+    """This pooler's certificate is missing, unreadable, expired or not its own."""
+
+    exit_code = 2
 
 
 class SearchError(PoolerError):

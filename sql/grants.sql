@@ -94,3 +94,10 @@ GRANT INSERT (
 GRANT UPDATE (
     amount, cut_amount, status, error_reason, error_message, ledger_sequence, transaction_hash, limit_waived, ended_at
 ) ON withdrawals TO kale_application;
+
+GRANT UPDATE (status, status_reason, status_changed_at) ON poolers TO kale_application;
+GRANT INSERT (serial, pooler_id, kind, not_after) ON pooler_certificates TO kale_application;
+GRANT UPDATE (used_at, revoked_at) ON pooler_certificates TO kale_application;
+GRANT INSERT (
+    report_id, pooler_id, block_index, farmer_id, work_hash, nonce
+) ON wrong_reports TO kale_application;

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
+from backend.api.peers import check_pooler
 from backend.api.plants import plant_event_message
 from backend.domain import requests
 from backend.domain.plant import PlantEvent
@@ -30,6 +31,7 @@ async def attend(
     first = await anext(states, None)
     if first is None:
         return
+    check_pooler(first.pooler_id)
     attendance = attending.attend(first.pooler_id, _capacity(first, of=first.pooler_id))
     hearing = asyncio.create_task(_hear(attending, attendance, states), name=f"states of {first.pooler_id}")
     try:

@@ -10,6 +10,7 @@ import structlog
 
 from backend.api.attend import attend
 from backend.api.messages import acknowledgement_message, report_of
+from backend.api.peers import check_pooler
 from backend.api.plants import plant_message
 from backend.domain import requests
 from backend.domain.failure import Failure, FailureReason
@@ -43,6 +44,7 @@ class PoolServicer(pool_pb2_grpc.PoolServiceServicer):
             block_index=request.block_index,
             requested_farmers=request.requested_farmers,
         )
+        check_pooler(command.pooler_id)
         # Every log line and RPC call that comes of it names it.
         with structlog.contextvars.bound_contextvars(request_id=command.request_id):
             await self._planting.request(command)
@@ -68,6 +70,7 @@ class PoolServicer(pool_pb2_grpc.PoolServiceServicer):
             opened_ledger_time=request.opened_ledger_time,
             ledger_sequence=request.ledger_sequence,
         )
+        check_pooler(request.pooler_id)
         recorded = await self._working.report_block(
             request.pooler_id,
             request.block_index,
@@ -91,4 +94,5 @@ class PoolServicer(pool_pb2_grpc.PoolServiceServicer):
         except InvalidRequestError as error:
             reason = FailureReason.HASH_INVALID if error.field in _HASH_FIELDS else FailureReason.INVALID_REQUEST
             return Acknowledgement(message.report_id, ReportOutcome.REFUSED, Failure(reason, str(error)))
+        check_pooler(report.pooler_id)
         return await self._working.report(report)

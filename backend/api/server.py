@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,6 +14,7 @@ from backend.api.access import AccessInterceptor
 from backend.api.certificate import EdgeCertificate
 from backend.api.farmers import FarmerServicer
 from backend.api.interceptor import ErrorInterceptor
+from backend.api.limits import SERVER_OPTIONS
 from backend.api.pool import PoolServicer
 from backend.api.status import FARMER_SERVICE, POOL_SERVICE, STATUS_SERVICE, WALLET_SERVICE, HealthSink, StatusServicer
 from backend.api.wallet import WalletServicer
@@ -20,11 +22,7 @@ from backend.services.door import Door
 from kale_common.errors import ConfigError
 from kalepool.v1 import farmers_pb2_grpc, pool_pb2_grpc, status_pb2_grpc, wallet_pb2_grpc
 
-_MAX_MESSAGE_BYTES = 64 * 1024
-_OPTIONS = (
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # a second backend on the same port must fail, not share it
-)
+_MOST_CALLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,9 @@ class GrpcServer:
     ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         interceptors = [ErrorInterceptor(), AccessInterceptor(door)]  # the first is the outermost
-        self._server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+        self._server = grpc.aio.server(
+            interceptors=interceptors, options=SERVER_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS
+        )
         self._health = health_aio.HealthServicer()
         self.port = port
         self._tls = tls
@@ -57,6 +57,11 @@ class GrpcServer:
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = (POOL_SERVICE, FARMER_SERVICE, STATUS_SERVICE, WALLET_SERVICE, health_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]
+
+    @property
+    def health_servicer(self) -> Any:
+        """Answers for the health of the services, on every port."""
+        return self._health
 
     @property
     def health(self) -> HealthSink:

@@ -13,6 +13,7 @@ from backend.db.poolers import SqlPoolerStore
 from backend.db.quarantines import SqlQuarantineStore
 from backend.db.statements import SqlStatementStore
 from backend.db.tokens import SqlTokenStore
+from backend.db.trust import SqlTrustStore
 from backend.db.works import SqlWorkStore
 from backend.ports.access import TokenStore
 from backend.ports.lease import LeaseStore, QuarantineStore
@@ -20,6 +21,7 @@ from backend.ports.money import MoneyStore
 from backend.ports.poolers import PoolerStore
 from backend.ports.statements import StatementStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
+from backend.ports.trust import TrustStore
 from backend.ports.withdrawals import WithdrawalStore
 
 
@@ -41,6 +43,7 @@ class SqlStores:
         self.tokens: TokenStore = SqlTokenStore(database)
         self.statements: StatementStore = SqlStatementStore(database)
         self.poolers: PoolerStore = SqlPoolerStore(database)
+        self.trust: TrustStore = SqlTrustStore(database)
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

@@ -219,6 +219,11 @@ def _request_id(field: str, value: str) -> str:
     return value
 
 
+def pooler_name(name: str) -> str:
+    """A pooler's name as an operator gives it."""
+    return _pooler_id(name)
+
+
 def _pooler_id(value: str) -> str:
     if not _POOLER_ID.fullmatch(value):
         raise InvalidRequestError("pooler_id", "must be 1 to 64 characters of A-Z a-z 0-9 . _ -")

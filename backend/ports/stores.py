@@ -21,6 +21,7 @@ from backend.ports.chain import PailKey
 from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.money import MoneyStore
 from backend.ports.poolers import PoolerStore
+from backend.ports.trust import TrustStore
 from backend.ports.withdrawals import WithdrawalStore
 
 
@@ -339,6 +340,7 @@ class Stores(Protocol):
     quarantines: QuarantineStore
     poolers: PoolerStore
     withdrawals: WithdrawalStore
+    trust: TrustStore
 
     async def ping(self) -> None:
         """Raises DatabaseUnavailableError if the database does not answer."""

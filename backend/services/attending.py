@@ -7,7 +7,7 @@ cannot read the ledger, takes nobody for silent whom it has not asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -23,7 +23,7 @@ from backend.domain.presence import (
     Offer,
     hand_overs,
 )
-from backend.errors import AttendanceSupersededError, BackendError, PoolerSilentError
+from backend.errors import AttendanceSupersededError, BackendError, PoolerExcludedError, PoolerSilentError
 from backend.ports.poolers import Handed
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
@@ -104,6 +104,7 @@ class Attending:
         self._poolers: dict[str, Presence] = {}
         self._handed: Sequence[Handed] = ()
         self._handed_block: int | None = None
+        self._excluded: Mapping[str, PoolerExcludedError] = {}
         self._loaded = False
         self._acting = asyncio.Lock()
         self.changed = Pulse()
@@ -118,8 +119,33 @@ class Attending:
         """The last closed ledger; 0 before the first."""
         return 0 if self._watch.last is None else self._watch.last.sequence
 
+    def check(self, pooler_id: str) -> None:
+        """Raises PoolerExcludedError if a pooler is let in no longer."""
+        if pooler_id in self._excluded:
+            raise self._excluded[pooler_id]
+
+    async def exclude(self, excluded: Mapping[str, PoolerExcludedError]) -> None:
+        """Lets these poolers in no longer: their streams end, and their farmers go to others before this returns.
+
+        Raises:
+            BackendError: the farmers could not be given away yet.
+        """
+        new = excluded.keys() - self._excluded.keys()
+        self._excluded = excluded
+        gone = [one for one in self._poolers.values() if one.pooler_id in new]
+        for presence in gone:
+            if presence.attendance is not None:
+                self.end(presence.attendance, excluded[presence.pooler_id])
+        if gone:
+            await self._settle_leases()
+
     def attend(self, pooler_id: str, capacity: Capacity) -> Attendance:
-        """A pooler's stream has begun; an earlier one of the same pooler ends."""
+        """A pooler's stream has begun; an earlier one of the same pooler ends.
+
+        Raises:
+            PoolerExcludedError: it is let in no longer.
+        """
+        self.check(pooler_id)
         presence = self._poolers.setdefault(pooler_id, Presence(pooler_id))
         if presence.attendance is not None:
             self.end(presence.attendance, AttendanceSupersededError(pooler_id))
@@ -234,7 +260,9 @@ class Attending:
     def _leavers(self) -> dict[str, HandOverReason]:
         leavers = {}
         for presence in self._poolers.values():
-            if presence.silent:
+            if presence.pooler_id in self._excluded:
+                leavers[presence.pooler_id] = HandOverReason.EXCLUDED
+            elif presence.silent:
                 leavers[presence.pooler_id] = HandOverReason.SILENT
                 if presence.attendance is not None:
                     self.end(presence.attendance, PoolerSilentError(presence.pooler_id))
@@ -273,6 +301,7 @@ class Attending:
             if one.capacity is not None
             and not one.silent
             and not one.capacity.draining
+            and one.pooler_id not in self._excluded
             and (one.capacity.takes_over or not taking_over)
         ]
 

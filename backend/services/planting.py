@@ -66,6 +66,7 @@ class Planting:
             BlockPassedError: the block is over.
             BlockNotDueError: the block is neither open nor about to be.
             FarmPausedError: the farm is paused.
+            PoolerExcludedError: the pooler is let in no longer.
             QuarantinedError: the database was restored, and nothing is signed yet.
             BooksViolatedError: the books break a rule.
             LedgerUnavailableError: the ledger cannot be read; nothing was planted anew.
@@ -84,6 +85,7 @@ class Planting:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _carry_out(self, request: PlantRequest) -> None:
+        self._attending.check(request.pooler_id)
         if await self._is_repeat(request):
             return  # replayed at once, though another request may be waiting for its block
         self._gate.check_plants()

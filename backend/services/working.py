@@ -15,6 +15,7 @@ from backend.domain.work import WorkReport, WorkState, fault_of, settle
 from backend.errors import BlockNotDueError, BlockPassedError, UnknownFarmerError
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
+from backend.services.trusting import Trusting
 from kale_chain.model import PailEntry
 
 _log = structlog.get_logger()
@@ -43,7 +44,8 @@ class Acknowledgement:
 class Working:
     """Takes poolers' reports of work and of detected blocks."""
 
-    def __init__(self, stores: Stores, chain: ChainAccess) -> None:
+    def __init__(self, stores: Stores, chain: ChainAccess, trusting: Trusting) -> None:
+        self._trusting = trusting
         self._works = stores.works
         self._attempts = stores.attempts
         self._events = stores.events
@@ -68,6 +70,8 @@ class Working:
                 farmer_id=str(report.farmer_id),
                 reason=failure.reason,
             )
+            if failure.reason is FailureReason.HASH_INVALID:
+                await self._trusting.wrong(report)
             return Acknowledgement(report.report_id, ReportOutcome.REFUSED, failure)
         if not await self._works.record(report):
             return Acknowledgement(report.report_id, ReportOutcome.DUPLICATE)

@@ -13,6 +13,7 @@ from kalepool.v1 import pool_pb2, pool_pb2_grpc
 from pooler.domain.presence import Notice, State
 from pooler.domain.report import Acknowledgement, Report
 from pooler.errors import BackendError, BackendRefusedError, BackendSilentError
+from pooler.link.endpoint import Line
 from pooler.link.faults import translated
 from pooler.link.messages import acknowledgement, notice, plant_message, report_request, state_request
 from pooler.ports import PlantMessage, PlantsDone
@@ -25,10 +26,10 @@ class _Reads(Protocol):
 
 
 class GrpcBackend:
-    """The backend over one gRPC channel, which reconnects by itself.
+    """The backend over a gRPC channel, which reconnects by itself.
 
     Args:
-        channel: To the backend.
+        line: Gives the channel; another one once this pooler's certificate was renewed.
         pooler_id: This pooler's name.
         timeout: Seconds that a unary call may take and a stream may be silent (API_TIMEOUT_MS).
         token: What the backend knows this pooler by, where it asks for tokens.
@@ -38,14 +39,18 @@ class GrpcBackend:
         changed: Called when `problem` changes.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, *, pooler_id: str, timeout: float, token: str | None = None) -> None:
-        self._pool: pool_pb2_grpc.PoolServiceAsyncStub = pool_pb2_grpc.PoolServiceStub(channel)
-        self._health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+    def __init__(self, line: Line, *, pooler_id: str, timeout: float, token: str | None = None) -> None:
+        self._line = line
         self._pooler_id = pooler_id
         self._timeout = timeout
         self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         self.problem: str | None = None
         self.changed: Callable[[], None] = lambda: None
+
+    @property
+    def _pool(self) -> "pool_pb2_grpc.PoolServiceAsyncStub":
+        stub: pool_pb2_grpc.PoolServiceAsyncStub = pool_pb2_grpc.PoolServiceStub(self._line.channel)
+        return stub
 
     async def plant(self, block_index: int, *, farmers: int, resume_after: int) -> AsyncIterator[PlantMessage]:
         """One stream of a block's plants; ends after `PlantsDone`.
@@ -111,7 +116,8 @@ class GrpcBackend:
             BackendRefusedError: The backend refused it, or knows no attendance.
         """
         with self._watched():
-            call = self._pool.Attend(state_request(state, self._pooler_id) async for state in states)
+            requests = (state_request(state, self._pooler_id) async for state in states)
+            call = self._pool.Attend(requests, metadata=self._metadata)
             try:
                 while (response := await self._read(call, _ATTENDANCE_SILENCE)) is not grpc.aio.EOF:
                     self._heard(None)
@@ -141,7 +147,8 @@ class GrpcBackend:
             BackendUnavailableError: No answer in time, or it does not serve now.
         """
         with self._watched():
-            answer = await self._health.Check(health_pb2.HealthCheckRequest(), timeout=self._timeout)
+            health = health_pb2_grpc.HealthStub(self._line.channel)  # type: ignore[no-untyped-call]
+            answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=self._timeout)
             serving = answer.status == health_pb2.HealthCheckResponse.SERVING
             self._heard(None if serving else "it says that it does not serve now")
 

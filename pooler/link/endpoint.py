@@ -1,27 +1,72 @@
 """From BACKEND_API_URL to a gRPC channel."""
 
+import asyncio
+from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
 
-_OPTIONS = (
+from pooler.link.identity import Identity
+
+OPTIONS = (
     # A restarted backend is found again within a second or two.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", 64 * 1024),
+    # A backend that is gone without a word is noticed within half a minute.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 )
+_LAST_CALLS_SECONDS = 60.0
 
 
-def connect(url: str) -> grpc.aio.Channel:
-    """A channel to `http://host:port` (plain) or `https://host:port` (TLS, the system's certificates)."""
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    target = f"{_host(parts.hostname or '')}:{parts.port or (443 if secure else 80)}"
-    if secure:
-        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=_OPTIONS)
-    return grpc.aio.insecure_channel(target, options=_OPTIONS)
+class Line:
+    """The channel to the backend. An async context manager: leaving it closes the channel.
+
+    Args:
+        url: `http://host:port` (plain) or `https://host:port` (TLS).
+        identity: This pooler's certificate, for a pool with its own authority. Without it TLS trusts the system's
+            certificates and shows none.
+
+    Raises:
+        IdentityFilesError: The certificate cannot be read.
+    """
+
+    def __init__(self, url: str, identity: Identity | None = None) -> None:
+        self._url = url
+        self._identity = identity
+        self._closing: set[asyncio.Task[None]] = set()
+        self.channel = self._opened()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.channel.close()
+
+    def renew(self) -> None:
+        """Goes over to a channel with the certificate as it lies in the files now; calls under way may end."""
+        old, self.channel = self.channel, self._opened()
+        closing = asyncio.create_task(old.close(_LAST_CALLS_SECONDS))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    def _opened(self) -> grpc.aio.Channel:
+        parts = urlsplit(self._url)
+        secure = parts.scheme == "https"
+        target = f"{_host(parts.hostname or '')}:{parts.port or (443 if secure else 80)}"
+        if not secure:
+            return grpc.aio.insecure_channel(target, options=OPTIONS)
+        credentials = grpc.ssl_channel_credentials() if self._identity is None else self._identity.credentials()
+        return grpc.aio.secure_channel(target, credentials, options=OPTIONS)
 
 
 def _host(host: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from backend.domain.plant import Plant, PlantState
@@ -35,18 +35,7 @@ class MemoryPoolerStore:
     async def leases(self, block_index: int) -> list[FarmerLease]:
         """Who has which farmer of a block."""
         async with self._session.transaction() as tables:
-            worked = {
-                row.farmer_id
-                for row in tables.works.having(WorkState.SUCCESS)
-                if row.block_index == block_index and row.report_id is not None
-            }
-            plants = [plant for plant in _plants(tables, block_index) if plant.state is not PlantState.FAILED]
-            leases = []
-            for plant in sorted(plants, key=lambda plant: plant.farmer_id):
-                holder, generation = _holder(tables, plant)
-                worked_for = plant.farmer_id in worked
-                leases.append(FarmerLease(block_index, plant.farmer_id, holder, generation, worked_for))
-            return leases
+            return _leases(tables, block_index, lambda plant: plant.state is not PlantState.FAILED)
 
     async def hand_over(self, hand_overs: Sequence[HandOver]) -> None:
         """Stores hand-overs and records them. Raises StoreConflictError where a lease has moved meanwhile."""
@@ -72,6 +61,24 @@ class MemoryPoolerStore:
             )
             latest = {one.farmer_id: one.generation for one in sorted(rows, key=lambda one: one.generation)}
             return [Handed(one, _plant(tables, one), one.generation == latest[one.farmer_id]) for one in rows]
+
+
+def confirmed_leases(tables: Tables, block_index: int) -> list[FarmerLease]:
+    """Who had which planted farmer of a block in the end."""
+    return _leases(tables, block_index, lambda plant: plant.state is PlantState.CONFIRMED)
+
+
+def _leases(tables: Tables, block_index: int, counts: Callable[[Plant], bool]) -> list[FarmerLease]:
+    worked = {
+        row.farmer_id
+        for row in tables.works.having(WorkState.SUCCESS)
+        if row.block_index == block_index and row.report_id is not None
+    }
+    leases = []
+    for plant in sorted(filter(counts, _plants(tables, block_index)), key=lambda plant: plant.farmer_id):
+        holder, generation = _holder(tables, plant)
+        leases.append(FarmerLease(block_index, plant.farmer_id, holder, generation, plant.farmer_id in worked))
+    return leases
 
 
 def _plants(tables: Tables, block_index: int) -> list[Plant]:

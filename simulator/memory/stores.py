@@ -6,6 +6,7 @@ from backend.ports.lease import LeaseStore, QuarantineStore
 from backend.ports.money import MoneyStore
 from backend.ports.poolers import PoolerStore
 from backend.ports.stores import AttemptStore, EventStore, FarmerStore, HarvestStore, PlantStore, WorkStore
+from backend.ports.trust import TrustStore
 from backend.ports.withdrawals import WithdrawalStore
 from simulator.memory.attempts import MemoryAttemptStore
 from simulator.memory.events import MemoryEventStore
@@ -17,6 +18,7 @@ from simulator.memory.plants import MemoryPlantStore
 from simulator.memory.poolers import MemoryPoolerStore
 from simulator.memory.session import Hook, Session, nothing
 from simulator.memory.tables import Tables
+from simulator.memory.trust import MemoryTrustStore
 from simulator.memory.withdrawals import MemoryWithdrawalStore
 from simulator.memory.works import MemoryWorkStore
 
@@ -43,6 +45,7 @@ class MemoryStores:
         self.withdrawals: WithdrawalStore = MemoryWithdrawalStore(self.session)
         self.quarantines: QuarantineStore = MemoryQuarantineStore(self.session)
         self.poolers: PoolerStore = MemoryPoolerStore(self.session)
+        self.trust: TrustStore = MemoryTrustStore(self.session)
 
     async def ping(self) -> None:
         """Fails as a transaction would."""

@@ -20,8 +20,9 @@ from backend.domain.money import Cursor, Transfer
 from backend.domain.payout import PayoutAddress, Switch
 from backend.domain.plant import Plant, PlantRequest
 from backend.domain.presence import HandOver
+from backend.domain.trust import Issued, Standing
 from backend.domain.withdrawal import Withdrawal
-from backend.domain.work import WorkState
+from backend.domain.work import WorkReport, WorkState
 from backend.errors import LeaseLostError
 
 Row = TypeVar("Row")
@@ -149,6 +150,15 @@ class QuarantineRow:
     ended_ledger: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateRow:
+    """A row of pooler_certificates."""
+
+    issued: Issued
+    good: bool = True
+    """Neither used up nor revoked."""
+
+
 class Table(Generic[Row]):
     """Rows by key, in the order of their insertion, and again by an attribute that queries ask for."""
 
@@ -230,6 +240,9 @@ class Tables:
         self.planted: Table[UUID] = Table(self._undo, lambda _: None)
         self.works: Table[WorkRow] = Table(self._undo, lambda row: row.state)
         self.worked: Table[UUID] = Table(self._undo, lambda _: None)
+        self.standings: Table[tuple[Standing, str, int]] = Table(self._undo, lambda _: None)
+        self.certificates: Table[CertificateRow] = Table(self._undo, lambda row: row.issued.pooler_id)
+        self.wrong: Table[tuple[WorkReport, int]] = Table(self._undo, lambda row: row[0].pooler_id)
         self.attended: Table[int] = Table(self._undo, lambda _: None)
         self.handed: Table[HandOver] = Table(self._undo, lambda row: (row.block_index, row.farmer_id))
         self.reports: Table[UUID] = Table(self._undo, lambda _: None)

@@ -10,11 +10,10 @@ from typing import Self
 import grpc
 import grpc.aio
 import pytest
-from google.rpc import error_details_pb2
-from google.rpc import status_pb2 as status_proto
 
 from kalepool.v1 import pool_pb2, status_pb2
 from tests.fixtures.backend import BLOCK_LEDGERS, PATIENCE_SECONDS, Pool, StartBackend
+from tests.fixtures.grpc_errors import reason_of
 from tests.fixtures.stores import Query
 
 DEPOSIT = 50 * 10_000_000
@@ -245,11 +244,3 @@ async def test_malformed_state_ends_the_stream(pool: Pool, change: dict[str, obj
     async with Attendant(pool, "p") as one:
         await one.say(**change)
         assert (await one.ended()).code() is grpc.StatusCode.INVALID_ARGUMENT
-
-
-def reason_of(error: grpc.aio.AioRpcError) -> str:
-    """The machine-readable reason of an error."""
-    details = status_proto.Status.FromString(dict(error.trailing_metadata() or ())["grpc-status-details-bin"])
-    info = error_details_pb2.ErrorInfo()
-    assert details.details[0].Unpack(info)
-    return info.reason

@@ -13,7 +13,7 @@ from pooler.domain.assignment import Accepted, Assignment, Failure, Find, Reason
 from pooler.domain.report import Acknowledgement, Report
 from pooler.errors import BackendRefusedError, BackendSilentError, BackendUnavailableError
 from pooler.link.backend import GrpcBackend
-from pooler.link.endpoint import connect
+from pooler.link.endpoint import Line
 from pooler.link.faults import STATUSES
 from pooler.link.messages import REASONS
 from pooler.ports import PlantedEvent, PlantFailedEvent, PlantMessage, PlantsDone
@@ -51,13 +51,13 @@ def report(number: int, outcome: Accepted | Failure | None = None) -> Report:
 
 @pytest.fixture
 async def backend(pool_service: PoolService) -> AsyncIterator[GrpcBackend]:
-    async with connect(pool_service.url) as channel:
+    async with Line(pool_service.url) as channel:
         yield GrpcBackend(channel, pooler_id="p", timeout=30)
 
 
 @pytest.fixture
 async def impatient(pool_service: PoolService) -> AsyncIterator[GrpcBackend]:
-    async with connect(pool_service.url) as channel:
+    async with Line(pool_service.url) as channel:
         yield GrpcBackend(channel, pooler_id="p", timeout=0.3)
 
 
@@ -194,7 +194,7 @@ async def test_a_backend_that_is_not_there_is_unavailable() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        async with connect(f"http://127.0.0.1:{port}") as channel:
+        async with Line(f"http://127.0.0.1:{port}") as channel:
             backend = GrpcBackend(channel, pooler_id="p", timeout=2)
             with pytest.raises(BackendUnavailableError):
                 await backend.check()

@@ -14,6 +14,7 @@ from backend.app import Backend
 from kalepool.v1 import farmers_pb2
 from pooler.errors import BackendRefusedError
 from pooler.link.backend import GrpcBackend
+from pooler.link.endpoint import Line
 from tests.fixtures.backend import StartBackend
 from tests.fixtures.stores import Query
 
@@ -56,12 +57,13 @@ async def test_backend_serves_those_with_tokens_until_they_are_revoked(
         codes = [await farmers_status(pool.backend, farmer["token"], one.farmer_id) for one in (first, second)]
         assert codes == [grpc.StatusCode.OK, grpc.StatusCode.PERMISSION_DENIED]
         for token, served in ((pooler["token"], True), (None, False), (farmer["token"], False)):
-            link = GrpcBackend(pool.channel, pooler_id="p", timeout=10, token=token)
-            if served:
-                assert await link.report_block(0, opened_at=0, ledger=0)
-            else:
-                with pytest.raises(BackendRefusedError):
-                    await link.report_block(0, opened_at=0, ledger=0)
+            async with Line(f"http://127.0.0.1:{pool.backend.grpc_port}") as line:
+                link = GrpcBackend(line, pooler_id="p", timeout=10, token=token)
+                if served:
+                    assert await link.report_block(0, opened_at=0, ledger=0)
+                else:
+                    with pytest.raises(BackendRefusedError):
+                        await link.report_block(0, opened_at=0, ledger=0)
         async with aiohttp.ClientSession() as session:
             health = f"http://127.0.0.1:{pool.backend.http_port}/api/health"
             assert (await session.get(health)).status == 200

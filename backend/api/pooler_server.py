@@ -1,0 +1,92 @@
+"""The poolers' own port: mutual TLS 1.3, and nothing on it but what poolers need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+# gRPC has no switch for the least version of TLS. The server's key is one of ECDSA, so with nothing but a suite for RSA
+# keys left to TLS 1.2, no handshake of that version succeeds; TLS 1.3 has suites of its own. Read once, when gRPC first
+# makes credentials; the interceptor looks at the version again.
+os.environ.setdefault("GRPC_SSL_CIPHER_SUITES", "ECDHE-RSA-AES256-GCM-SHA384")
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from backend.api.enrolment import ENROLMENT_SERVICE, EnrolmentServicer
+from backend.api.interceptor import ErrorInterceptor
+from backend.api.limits import SERVER_OPTIONS
+from backend.api.peers import PeerInterceptor
+from backend.api.pool import PoolServicer
+from backend.api.status import POOL_SERVICE, STATUS_SERVICE, StatusServicer
+from backend.ports.trust import CertificateIssuer
+from backend.services.trusting import Trusting
+from kale_common.errors import ConfigError
+from kalepool.v1 import enrolment_pb2_grpc, pool_pb2_grpc, status_pb2_grpc
+
+_MOST_CALLS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PoolerServices:
+    """What is served to poolers."""
+
+    pool: PoolServicer
+    status: StatusServicer
+    health: health_pb2_grpc.HealthServicer
+
+
+class PoolerServer:
+    """Serves poolers on `host`:`port`; port 0 lets the system choose (see `port` once started)."""
+
+    def __init__(
+        self, host: str, port: int, authority: CertificateIssuer, trusting: Trusting, services: PoolerServices
+    ) -> None:
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._authority = authority
+        interceptors = [ErrorInterceptor(), PeerInterceptor(trusting)]  # the first is the outermost
+        self._server = grpc.aio.server(
+            interceptors=interceptors, options=SERVER_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS
+        )
+        self._shown: tuple[bytes, bytes] | None = None
+        self.port = port
+        pool_pb2_grpc.add_PoolServiceServicer_to_server(services.pool, self._server)
+        status_pb2_grpc.add_StatusServiceServicer_to_server(services.status, self._server)
+        enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server(EnrolmentServicer(trusting, authority), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(services.health, self._server)  # type: ignore[no-untyped-call]
+        health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        names = (POOL_SERVICE, STATUS_SERVICE, ENROLMENT_SERVICE, health_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]
+
+    async def start(self) -> None:
+        """Binds and serves.
+
+        Raises:
+            ConfigError: the port is taken.
+        """
+        first = self._configuration()
+        renewed = cast("Callable[[], grpc.ServerCertificateConfiguration]", self._renewed)  # None means: as before
+        credentials = grpc.dynamic_ssl_server_credentials(first, renewed, require_client_authentication=True)
+        try:
+            self.port = self._server.add_secure_port(self._address, credentials)
+        except RuntimeError:
+            raise ConfigError(
+                "POOLER_PORT", f"cannot listen on {self._address}: the port is taken; choose another"
+            ) from None
+        await self._server.start()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuses new calls, lets running ones end for a while, then cancels them."""
+        await self._server.stop(grace_seconds)
+
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        self._shown = self._authority.server()
+        return grpc.ssl_server_certificate_configuration([self._shown], root_certificates=self._authority.certificate)
+
+    def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Asked by gRPC at every handshake: the server's certificate if it is another by now."""
+        return None if self._authority.server() == self._shown else self._configuration()

@@ -1,0 +1,1 @@
+"""The pool's own certificate authority, in files."""
