@@ -86,10 +86,11 @@ class PeerInterceptor(grpc.aio.ServerInterceptor):
     def _streaming(self, method: str, behaviour: Any) -> Any:
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             peer = await self._admit(method, context)
+            ending = self._trusting.ending(peer.serial)
             try:
-                async for response in _until(self._trusting.ending(peer.serial), behaviour(request, context)):
+                async for response in _until(ending, behaviour(request, context)):
                     yield response
-                if self._trusting.ending(peer.serial).is_set():
+                if ending.is_set():
                     await self._trusting.identify(peer.serial, peer.pooler_id)
             finally:
                 self._leave(peer)

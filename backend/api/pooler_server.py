@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
-
-# gRPC has no switch for the least version of TLS. The server's key is one of ECDSA, so with nothing but a suite for RSA
-# keys left to TLS 1.2, no handshake of that version succeeds; TLS 1.3 has suites of its own. Read once, when gRPC first
-# makes credentials; the interceptor looks at the version again.
-os.environ.setdefault("GRPC_SSL_CIPHER_SUITES", "ECDHE-RSA-AES256-GCM-SHA384")
 
 import grpc
 import grpc.aio

@@ -39,7 +39,7 @@ ON CONFLICT DO NOTHING
 _WRONG_COUNT = text("""
 SELECT count(*) FROM wrong_reports AS w
 INNER JOIN poolers AS p ON p.pooler_id = w.pooler_id
-WHERE w.pooler_id = :pooler_id AND w.block_index > :since AND w.created_at > p.status_changed_at
+WHERE w.pooler_id = :pooler_id AND w.block_index > :since AND w.created_at >= p.status_changed_at
 """)
 _LAST_BLOCK = text("SELECT coalesce(max(block_index), 0) FROM plant_transactions")
 _SCORES = text("""

@@ -50,8 +50,7 @@ async def test_invitation_brings_one_certificate(stores: Stores) -> None:
     results = await asyncio.gather(
         *(stores.trust.enrol("b1", issued(f"c{number}")) for number in range(4)), return_exceptions=True
     )
-    assert sorted(type(result) for result in results if result is not None)[:1] == [InvitationError]
-    assert sum(result is None for result in results) == 1
+    assert sorted(type(result).__name__ for result in results) == ["InvitationError"] * 3 + ["NoneType"]
     trust = await stores.trust.trust()
     assert len(trust.certificates) == 1
     assert trust.standings["p"] == (Standing.ENROLLED, "")
