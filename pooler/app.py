@@ -118,8 +118,16 @@ async def run(settings: PoolerSettings) -> None:
 
 
 def identity_of(settings: PoolerSettings) -> Identity | None:
-    """This pooler's certificate; None where TLS_DIRECTORY is not set."""
-    return None if settings.tls_directory is None else Identity(settings.tls_directory, settings.pooler_id)
+    """This pooler's certificate; None where TLS_DIRECTORY is not set.
+
+    Raises:
+        ConfigError: It is set, but BACKEND_API_URL is no https address.
+    """
+    if settings.tls_directory is None:
+        return None
+    if not settings.backend_api_url.startswith("https://"):
+        raise ConfigError("BACKEND_API_URL", "must be https://host:port where TLS_DIRECTORY is set")
+    return Identity(settings.tls_directory, settings.pooler_id)
 
 
 async def _farm(pooler: Assembly) -> None:

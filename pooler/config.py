@@ -97,12 +97,6 @@ class PoolerSettings(ServiceSettings):
             raise ConfigError(BACKEND_TOKEN, f"would cross the network in clear; make {self.backend_api_url} https")
         return secret.get_secret_value()
 
-    @model_validator(mode="after")
-    def _certificate_needs_tls(self) -> "PoolerSettings":
-        if self.tls_directory is not None and not self.backend_api_url.startswith("https://"):
-            raise ValueError("TLS_DIRECTORY is set, but BACKEND_API_URL is not an https address")
-        return self
-
     @property
     def channels(self) -> int:
         """How many channel accounts there should be."""

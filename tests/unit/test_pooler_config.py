@@ -33,7 +33,13 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     settings, defaults = load_settings(file), load_settings(None)
     different = {name for name in PoolerSettings.model_fields if getattr(settings, name) != getattr(defaults, name)}
     # Whose default depends on something else, or that have none.
-    assert different == {"fee_account_secret_file", "backend_token_file", "machine_cpu_cores", "work_channels"}
+    assert different == {
+        "fee_account_secret_file",
+        "backend_token_file",
+        "machine_cpu_cores",
+        "work_channels",
+        "tls_directory",
+    }
 
 
 @pytest.mark.parametrize(
