@@ -27,7 +27,7 @@ from backend.chain.probe import RpcEndpointProbe
 from backend.chain.reader import RpcChainReader
 from backend.chain.witnesses import RpcWitnesses
 from backend.config import Settings
-from backend.custody import open_vault
+from backend.custody import Custody
 from backend.db import open_stores
 from backend.domain.spending import FeeCaps
 from backend.domain.staking import Economy
@@ -120,6 +120,7 @@ class Backend:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
+        custody = await stack.enter_async_context(Custody(settings))
         stores = await open_stores(
             settings.database_url.get_secret_value(),
             max_connections=settings.db_max_connections,
@@ -131,7 +132,7 @@ class Backend:
             rpc, farm_id=settings.kale_contract_id, passphrase=settings.stellar_network_passphrase
         )
         await check_endpoints(rpc, passphrase=settings.stellar_network_passphrase)
-        vault = await stack.enter_async_context(open_vault(settings, identity))
+        vault = await custody.vault(identity)
         leasing = Leasing(stores.lease, HeadFile(settings.head_path()))
         await leasing.start(f"{socket.gethostname()} process {os.getpid()}")
         stack.push_async_callback(leasing.stop)

@@ -29,6 +29,7 @@ from backend.check import findings
 from backend.config import load_database_settings, load_key_settings, load_settings
 from backend.db.migrations import migrate
 from backend.failing import EXIT_UNREACHABLE, expected_errors
+from backend.key_ring import key_ring
 from backend.quarantine import begin, show
 from backend.signer import signer_command
 from backend.statement_command import statement_command, verify_statement_command
@@ -121,11 +122,15 @@ def check(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
 
 @key.command("create")
 def key_create(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
-    """Make the key file named by KEY_FILE; one that exists is never overwritten. Keep a copy: seeds need it."""
+    """Make the first key, in KEY_FILE or the PKCS#11 device; one that exists is left. Keep a copy: seeds need it."""
     with expected_errors():
-        path = load_key_settings(existing(env_file)).key_file
-        create_key_file(path)
-        typer.echo(json.dumps({"key_file": str(path)}) if as_json else f"wrote {path}; keep a copy in a safe place")
+        settings = load_key_settings(existing(env_file))
+        if settings.pkcs11_module is None:
+            create_key_file(settings.key_file)
+            made = str(settings.key_file)
+        else:
+            made = key_ring(settings).create_first()
+        typer.echo(json.dumps({"key_file": made}) if as_json else f"made {made}; keep a copy in a safe place")
 
 
 @quarantine.command("show")

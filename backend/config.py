@@ -103,9 +103,34 @@ class KeySettings(SharedSettings):
     Attributes:
         key_file: File of 32 random bytes, version 1 of the key that seals the farmers' seeds; `kale-backend key create`
             makes it. Version N, which `kale-backend keys rotate` makes, lies beside it with ".N" after its name.
+        pkcs11_module: Library of a PKCS#11 device; with it new versions are made in the device, and files only read.
+        pkcs11_token: Label of the token in it.
+        pkcs11_pin: The token's user PIN, unless it is in a file.
+        pkcs11_pin_file: A file with that PIN, readable by its owner only.
+        pkcs11_key_label: What the labels of keys in the device begin with.
     """
 
     key_file: Path
+    pkcs11_module: Path | None = None
+    pkcs11_token: str | None = None
+    pkcs11_pin: SecretStr | None = None
+    pkcs11_pin_file: Path | None = None
+    pkcs11_key_label: str = "kale-pool"
+
+    def pin(self) -> str:
+        """The PIN of the PKCS#11 token.
+
+        Raises:
+            ConfigError: it is missing or unreadable.
+        """
+        pin = secret_from("PKCS11_PIN", self.pkcs11_pin, self.pkcs11_pin_file)
+        if pin is None:
+            raise ConfigError("PKCS11_PIN", "is not set; set it or PKCS11_PIN_FILE")
+        return pin.get_secret_value()
+
+    def secrets(self) -> list[str]:
+        """Texts that must never be logged."""
+        return [*([self.pin()] if self.pkcs11_module else []), *super().secrets()]
 
 
 class TlsSettings(SharedSettings):

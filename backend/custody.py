@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Self
 
 from backend.config import Settings, SignerSettings
 from backend.domain.signing import SigningRules
@@ -21,29 +23,64 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SOFTHSM2_CONF")
 """Of the backend's environment, what its signer gets; secrets are passed on by name alone."""
 
 
-@asynccontextmanager
-async def open_vault(settings: Settings, identity: FarmIdentity) -> AsyncIterator[Vault]:
-    """The vault as the settings have it, ready to sign.
+class Custody:
+    """Starts what holds the keys at once, while the backend looks for database and farm; then gives the vault.
 
-    Raises:
-        ConfigError: keys inside the backend are asked for outside network local.
-        VaultError: the keys cannot be used, or the signer has other settings.
-        SignerUnavailableError: the signer does not answer.
+    Args:
+        settings: The backend's.
     """
-    rules = SigningRules.of(identity, settings.master_wallet_address, settings.stake_cap_stroops)
-    if settings.signer_in_process:
-        if settings.stellar_network != "local":
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._signer: SignerProcess | None = None
+        self._starting: asyncio.Task[SignerProcess] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Looks whether there are keys, and starts the signer.
+
+        Raises:
+            ConfigError: keys inside the backend are asked for outside network local.
+            VaultError: there is no key.
+        """
+        settings = self._settings
+        if settings.signer_in_process and settings.stellar_network != "local":
             raise ConfigError("SIGNER_IN_PROCESS", "is for tests on network local; remove it")
-        ring = key_ring(settings)
-        ring.current()
-        yield LocalVault(ring, rules)
-    elif settings.signer_socket is not None:
-        async with _asked(settings.signer_socket, rules) as vault:
-            yield vault
-    else:
-        key_ring(settings).check()
-        async with SignerProcess(signer_environment(settings)) as signer, _asked(signer.path, rules) as vault:
-            yield vault
+        if not settings.signer_in_process and settings.signer_socket is None:
+            if settings.pkcs11_module is None:
+                key_ring(settings).check()
+            self._signer = SignerProcess(signer_environment(settings))
+            self._starting = asyncio.create_task(self._signer.__aenter__(), name="starting the signer")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Lets go of the signer, and ends one of our own."""
+        await self._stack.aclose()
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        if self._signer is not None:
+            await self._signer.__aexit__()
+
+    async def vault(self, identity: FarmIdentity) -> Vault:
+        """The vault for a farm, ready to sign.
+
+        Raises:
+            VaultError: the keys cannot be used, or the signer has other settings.
+            SignerUnavailableError: the signer does not answer.
+        """
+        settings = self._settings
+        rules = SigningRules.of(identity, settings.master_wallet_address, settings.stake_cap_stroops)
+        if settings.signer_in_process:
+            ring = key_ring(settings)
+            ring.current()
+            return LocalVault(ring, rules)
+        path = settings.signer_socket if self._starting is None else (await self._starting).path
+        assert path is not None
+        vault = RemoteVault(path, rules)
+        self._stack.push_async_callback(vault.close)
+        await vault.check()
+        return vault
 
 
 def signer_environment(settings: SignerSettings) -> Mapping[str, str]:
@@ -53,13 +90,3 @@ def signer_environment(settings: SignerSettings) -> Mapping[str, str]:
     package = str(Path(__file__).resolve().parents[1])
     own = {name.upper(): str(value) for name, value in settings.signer_values().items() if value is not None}
     return passed_on | {"PYTHONPATH": package} | own
-
-
-@asynccontextmanager
-async def _asked(path: Path, rules: SigningRules) -> AsyncIterator[RemoteVault]:
-    vault = RemoteVault(path, rules)
-    try:
-        await vault.check()
-        yield vault
-    finally:
-        await vault.close()

@@ -41,6 +41,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── KeyFileError                 a key-encryption key's file is missing, unreadable or malformed
 │   ├── KeyDeviceError               the device that holds key-encryption keys cannot be used
 │   ├── KeyMissingError              a version of the key-encryption key is nowhere to be found
+│   ├── KeyBackupError               a backup of keys cannot be written, read or opened
 │   ├── SealedSeedError              a sealed seed does not open: wrong key, wrong farmer or tampered with
 │   ├── SignerRulesError             the signer's rules are not the backend's: another network, farm or account
 │   └── PolicyRefusedError           a transaction does something no farmer's key signs, or not what was said
@@ -444,6 +445,12 @@ class KeyMissingError(VaultError):
     """A version of the key-encryption key is nowhere to be found."""
 
     reason = "KEY_MISSING"
+
+
+class KeyBackupError(VaultError):
+    """A backup of keys cannot be written or read, is none, or does not open with this passphrase."""
+
+    reason = "KEY_BACKUP"
 
 
 class SignerRulesError(VaultError):

@@ -71,7 +71,7 @@ async def status(settings: KeysSettings) -> Sequence[VersionStatus]:
         BackendError: the keys or the database cannot be read.
     """
     places = {place.version: place for place in key_ring(settings).places()}
-    async with _database(settings) as database:
+    async with tables(settings) as database:
         counts = await seed_counts(database)
     return [
         VersionStatus(
@@ -84,22 +84,24 @@ async def status(settings: KeysSettings) -> Sequence[VersionStatus]:
     ]
 
 
-async def rotate(settings: KeysSettings, progress: Progress) -> Rotation:
+async def rotate(settings: KeysSettings, progress: Progress, *, kind: str | None = None) -> Rotation:
     """Makes the next version and seals every seed under it, while backends go on serving.
 
-    A rotation that was broken off is finished first, without another version.
+    A rotation that was broken off is finished first, without another version. `kind` says where to make it, file or
+    pkcs11; by default where the settings have it.
 
     Raises:
         SealedSeedError: a seed does not open; those before it are moved, and a repeat goes on.
         BackendError: the keys or the database cannot be used.
     """
-    ring, seeds = key_ring(settings), _seeds(settings)
+    ring = key_ring(settings)
+    seeds = Seeds(ring, settings.stellar_network_passphrase)
     version, _ = ring.current()
     rewrapped = 0
-    async with _database(settings) as database:
+    async with tables(settings) as database:
         created = not await _unfinished(database, seeds)
         if created:
-            version = ring.create()
+            version = ring.create(kind)
         while moved := await _pass(database, seeds, progress):
             rewrapped += moved
     return Rotation(version, created, rewrapped)
@@ -111,10 +113,10 @@ async def verify(settings: KeysSettings, progress: Progress) -> KeyCheck:
     Raises:
         BackendError: the keys or the database cannot be read.
     """
-    seeds = _seeds(settings)
+    seeds = Seeds(key_ring(settings), settings.stellar_network_passphrase)
     opened, unopened = 0, []
-    async with _database(settings) as database:
-        async for keys in _pages(database):
+    async with tables(settings) as database:
+        async for keys in pages(database):
             for key in keys:
                 problem = unopenable(seeds, key)
                 opened += problem is None
@@ -136,7 +138,7 @@ def unopenable(seeds: Seeds, key: FarmerKey) -> Unopened | None:
 async def _pass(database: Database, seeds: Seeds, progress: Progress) -> int:
     """Moves every seed that is not under the newest version, in batches; how many there were."""
     seen = moved = 0
-    async for keys in _pages(database):
+    async for keys in pages(database):
         rewraps = [Rewrap(key, new) for key in keys if (new := seeds.reseal(key)) != key]
         for stored in await rewrap(database, rewraps) if rewraps else ():
             seeds.signer(stored)
@@ -147,25 +149,22 @@ async def _pass(database: Database, seeds: Seeds, progress: Progress) -> int:
 
 
 async def _unfinished(database: Database, seeds: Seeds) -> bool:
-    async for keys in _pages(database):
+    async for keys in pages(database):
         if not all(seeds.is_newest(key) for key in keys):
             return True
     return False
 
 
-async def _pages(database: Database) -> AsyncIterator[Sequence[FarmerKey]]:
+async def pages(database: Database) -> AsyncIterator[Sequence[FarmerKey]]:
+    """Every farmer's key, in batches."""
     after = None
     while keys := await seed_page(database, after, _BATCH):
         yield keys
         after = keys[-1].farmer_id
 
 
-def _seeds(settings: KeysSettings) -> Seeds:
-    return Seeds(key_ring(settings), settings.stellar_network_passphrase)
-
-
 @asynccontextmanager
-async def _database(settings: DatabaseSettings) -> AsyncIterator[Database]:
+async def tables(settings: DatabaseSettings) -> AsyncIterator[Database]:
     """The database as the owner of its tables where the settings know it: nobody else changes sealed seeds."""
     url = settings.database_owner_url or settings.database_url
     database = Database(url.get_secret_value(), max_connections=_CONNECTIONS)

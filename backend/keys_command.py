@@ -4,20 +4,22 @@ import json
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from backend import keys
+from backend import key_backup, keys
 from backend.config import KeysSettings, load_keys_settings
 from backend.failing import EXIT_FAULT, expected_errors
 from backend.vault.hardening import harden
 from kale_common import logs
 from kale_common.command import ENV_FILE, EnvFile, Json, existing, until_signal
+from kale_common.settings import secret_from
 
 app = typer.Typer(
     help="The keys that seal the farmers' seeds: rotate them, verify that every seed opens, back them up.",
@@ -25,6 +27,16 @@ app = typer.Typer(
 )
 
 T = TypeVar("T")
+NewFile = Annotated[Path, typer.Argument(help="A file that does not exist yet.")]
+Backup = Annotated[Path, typer.Argument(help="What export-kek wrote.")]
+PassphraseFile = Annotated[Path, typer.Option(help="A file with the passphrase, readable by you alone.")]
+
+
+class Place(StrEnum):
+    """Kinds of places for key versions."""
+
+    FILE = "file"
+    PKCS11 = "pkcs11"
 
 
 @app.command("status")
@@ -46,13 +58,18 @@ def status_command(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> No
 
 
 @app.command("rotate")
-def rotate_command(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
+def rotate_command(
+    env_file: EnvFile = ENV_FILE,
+    *,
+    to: Annotated[Place | None, typer.Option(help="Where to make the new version.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
     """Make a new key version and seal every seed under it, while backends go on serving.
 
     One that was broken off is finished first, without another version. Back up the new key before you need it.
     """
     with expected_errors(), _progress("seeds looked at") as progress:
-        done = _run(keys.rotate(_settings(env_file), progress))
+        done = _run(keys.rotate(_settings(env_file), progress, kind=to))
     if as_json:
         typer.echo(json.dumps(asdict(done)))
         return
@@ -70,6 +87,74 @@ def verify_command(env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> No
     else:
         typer.echo("\n".join([f"{found.opened} seeds open", *(one.problem for one in found.unopened)]))
     raise typer.Exit(EXIT_FAULT if found.unopened else 0)
+
+
+@app.command("export-sealed")
+def export_sealed_command(file: NewFile, env_file: EnvFile = ENV_FILE, *, as_json: Json = False) -> None:
+    """Write every farmer's sealed seed to a new file. Without the key-encryption keys nobody can use it."""
+    with expected_errors():
+        done = _run(key_backup.export_sealed(_settings(env_file), file))
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+    else:
+        versions = ", ".join(map(str, done.key_versions)) or "none"
+        typer.echo(f"wrote {done.seeds} sealed seeds to {file}; they need the key versions {versions}")
+
+
+@app.command("export-kek")
+def export_kek_command(
+    file: NewFile, passphrase_file: PassphraseFile, env_file: EnvFile = ENV_FILE, *, as_json: Json = False
+) -> None:
+    """Write the key-encryption keys in files to a new file, under a passphrase. Keep it apart from the sealed seeds."""
+    with expected_errors():
+        harden()
+        done = key_backup.export_keys(_settings(env_file), file, _passphrase(passphrase_file))
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+        return
+    typer.echo(f"wrote key versions {', '.join(map(str, done.key_versions)) or 'none'} to {file}")
+    if done.in_device:
+        typer.echo(f"versions {', '.join(map(str, done.in_device))} are in the device: back it up by its own means")
+
+
+@app.command("import-kek")
+def import_kek_command(
+    file: Backup, passphrase_file: PassphraseFile, env_file: EnvFile = ENV_FILE, *, as_json: Json = False
+) -> None:
+    """Put the keys of a backup where KEY_FILE says; files that are there are left as they are."""
+    with expected_errors():
+        harden()
+        restored = key_backup.import_keys(_settings(env_file), file, _passphrase(passphrase_file))
+    if as_json:
+        typer.echo(json.dumps({"restored": restored}))
+    else:
+        typer.echo(f"restored key versions {', '.join(map(str, restored)) or 'none: all are there'}")
+
+
+@app.command("drill")
+def drill_command(
+    sealed: Annotated[Path, typer.Option(help="What export-sealed wrote.")],
+    kek: Annotated[Path, typer.Option(help="What export-kek wrote.")],
+    passphrase_file: PassphraseFile,
+    env_file: EnvFile = ENV_FILE,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Prove that the two backups together open every farmer's key; exit code 1 if one does not, or is not in them."""
+    with expected_errors():
+        found = _run(key_backup.drill(_settings(env_file), sealed, kek, _passphrase(passphrase_file)))
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"passed": found.passed}))
+    else:
+        missing = [f"{address} is not in the backup: export anew" for address in found.not_backed_up]
+        typer.echo("\n".join([f"{found.opened} seeds open", *(one.problem for one in found.unopened), *missing]))
+    raise typer.Exit(0 if found.passed else EXIT_FAULT)
+
+
+def _passphrase(file: Path) -> str:
+    secret = secret_from("PASSPHRASE", None, file)
+    assert secret is not None
+    return secret.get_secret_value()
 
 
 def _settings(env_file: Path) -> KeysSettings:

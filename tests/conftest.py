@@ -10,6 +10,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 pytest_plugins = [
     "tests.fixtures.postgres",
+    "tests.fixtures.softhsm",
     "tests.fixtures.stores",
     "tests.fixtures.devnet",
     "tests.fixtures.farmyard",

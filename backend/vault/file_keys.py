@@ -110,6 +110,8 @@ class FileKeys:
         path: KEY_FILE, the file of version 1; it need not exist where later versions do.
     """
 
+    kind = "file"
+
     def __init__(self, path: Path) -> None:
         self._path = path
 

@@ -10,7 +10,12 @@ KEY_BYTES = 32
 
 
 def create_key_file(path: Path) -> None:
-    """Writes a new random key to a new file of mode 0600; an existing file is never overwritten.
+    """Writes a new random key to a new file; see `write_key_file`."""
+    write_key_file(path, os.urandom(KEY_BYTES))
+
+
+def write_key_file(path: Path, key: bytes) -> None:
+    """Writes a key (32 bytes) to a new file of mode 0600; an existing file is never overwritten.
 
     Raises:
         KeyFileError: the file exists, or cannot be written.
@@ -19,7 +24,7 @@ def create_key_file(path: Path) -> None:
         # The name is made durable together with the file: seeds sealed under a lost key are lost too.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(KEY_BYTES))
+            file.write(key)
             file.flush()
             os.fsync(file.fileno())
         sync_folder(path.parent)

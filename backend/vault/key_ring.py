@@ -22,7 +22,7 @@ class KeyRing:
     """Finds key versions in their places. A version is unique over all places.
 
     Args:
-        providers: The places; the first is where new versions are made.
+        providers: The places; the first is where new versions are made, unless another is asked for.
     """
 
     def __init__(self, providers: Sequence[KeyProvider]) -> None:
@@ -71,10 +71,33 @@ class KeyRing:
         found = sorted(self._found().items())
         return [KeyPlace(version, provider.name, version == found[-1][0]) for version, provider in found]
 
-    def create(self) -> int:
-        """Makes the next version in the first place; from now on it seals. Returns the version."""
+    def create_first(self) -> str:
+        """Makes version 1 in the first place, and returns that place's name.
+
+        Raises:
+            KeyFileError: there are keys already.
+            KeyDeviceError: it cannot be made.
+        """
+        if self._found():
+            raise KeyFileError("there are keys already; `kale-backend keys rotate` makes another version")
+        self.create()
+        return self._providers[0].name
+
+    def create(self, kind: str | None = None) -> int:
+        """Makes the next version; from now on it seals. Returns the version.
+
+        Args:
+            kind: The kind of place to make it in; the first place if None.
+
+        Raises:
+            KeyMissingError: there is no place of this kind.
+            KeyFileError, KeyDeviceError: it cannot be made.
+        """
+        fitting = [provider for provider in self._providers if kind in {None, provider.kind}]
+        if not fitting:
+            raise KeyMissingError(f"no place of the kind {kind} is set; a device needs PKCS11_MODULE")
         version = max(self._found(), default=0) + 1
-        self._providers[0].create(version)
+        fitting[0].create(version)
         return version
 
     def _found(self) -> Mapping[int, KeyProvider]:

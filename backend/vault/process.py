@@ -86,6 +86,9 @@ class SignerProcess:
                 said = await process.stdout.readline()
         except TimeoutError:
             said = b""
+        except asyncio.CancelledError:
+            await self._stop()
+            raise
         if said != READY:
             await self._stop()
             raise SignerUnavailableError("the signer did not start; its log lines say why")

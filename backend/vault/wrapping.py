@@ -38,6 +38,10 @@ class KeyProvider(Protocol):
     """A place where versions of the key-encryption key lie."""
 
     @property
+    def kind(self) -> str:
+        """The kind of place: file or pkcs11."""
+
+    @property
     def name(self) -> str:
         """The place, for people."""
 

@@ -10,16 +10,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import psutil
 import pytest
 from stellar_sdk import Keypair, StrKey
 
-from backend.config import SignerSettings
+from backend.config import KeysSettings, SignerSettings
 from backend.domain.farmer import FarmerKey
 from backend.domain.signing import MemoKind, PaymentLeg, PayoutIntent, PayoutMemo, PlantIntent, SigningRules
 from backend.errors import PolicyRefusedError, SealedSeedError, SignerRulesError, SignerUnavailableError, VaultError
+from backend.keys import rotate
 from backend.signer import agrees
 from backend.vault import FileKeys, KeyRing, create_key_file
 from backend.vault.client import RemoteVault
@@ -30,6 +32,7 @@ from kale_chain.tx import Bounds, ClassicCalls, FarmCalls, Signer, Transaction
 from kale_chain.xdr import keys as ledger_keys
 from tests.fixtures.backend import StartBackend
 from tests.fixtures.farming import DEPOSIT, request
+from tests.fixtures.stores import Query
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSPHRASE = "Standalone Network ; February 2017"
@@ -259,3 +262,22 @@ async def test_backend_plants_through_a_signer_of_its_own(start_backend: StartBa
         _, summary = await pool.plant(request(await pool.open_block()))
         assert (summary.planted, summary.failed) == (3, 0)
     assert not [one for one in psutil.Process().children() if "backend.signer" in one.cmdline()]
+
+
+async def test_keys_rotate_while_the_backend_plants(
+    start_backend: StartBackend, backend_settings: dict[str, Any], database_url: str, query: Query
+) -> None:
+    owner = KeysSettings(_env_file=None, **(backend_settings | {"database_owner_url": database_url}))
+    key_file: Path = backend_settings["key_file"]
+    async with start_backend(signer_in_process=False) as pool:
+        await pool.onboard(2, stroops=DEPOSIT)
+        block = await pool.open_block()
+        planting = asyncio.create_task(pool.plant(request(block)))
+        done = await rotate(owner, lambda _: None)
+        _, summary = await planting
+        assert (done.rewrapped, summary.planted, summary.failed) == (2, 2, 0)
+        await asyncio.to_thread(key_file.unlink)
+        await pool.world.deposit((await pool.onboard(3))[2].wallet_address, DEPOSIT)
+        _, summary = await pool.plant(request(await pool.open_block(), "r-2"))
+        assert (summary.planted, summary.failed) == (3, 0)
+    assert await asyncio.to_thread(query, "SELECT DISTINCT key_version FROM farmers") == [(2,)]
