@@ -143,7 +143,7 @@ def test_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPat
 
 def test_example_file_names_only_settings_there_are() -> None:
     lines = Path("backend/.env.example").read_text().splitlines()
-    names = {match[1] for line in lines if (match := re.match(r"#?([A-Z_]+)=", line))}
+    names = {match[1] for line in lines if (match := re.match(r"#?([A-Z0-9_]+)=", line))}
     backups = {name.upper() for name in TakingSettings.model_fields if name.startswith("backup_")}
     assert names - backups | {"BACKUP_DIRECTORY"} == {name.upper() for name in Settings.model_fields}
     assert {"BACKUP_DIRECTORY", "BACKUP_DATABASE_URL", "BACKUP_KEY_FILE"} <= names
