@@ -127,6 +127,7 @@ def main() -> None:
             keep=True,
             directory=Path(folder),
             run_id="bench",
+            usual_ports=False,
         )
         try:
             blocks = asyncio.run(measure(options))
