@@ -12,6 +12,7 @@ from backend.domain.attempt import Attempt
 from backend.domain.harvest import HarvestState, KnownHarvest, OpenPail
 from backend.domain.life import PailLife
 from backend.ports.chain import PailKey
+from kale_chain.planning.inputs import LossHistory
 
 # Who leaves the pool does not wait for more blocks than it must.
 _AFTER_BLOCKS = """
@@ -85,6 +86,10 @@ _KNOWN = text("""
 SELECT wallet_address, block_index, id, status
 FROM harvest_transactions WHERE block_index = ANY(CAST(:blocks AS bigint[]))
 """)
+_LOSSES = text("""
+SELECT count(*) AS planted, count(*) FILTER (WHERE status = 'lost') AS lost
+FROM harvest_transactions WHERE block_index >= :since AND status <> 'pending'
+""")
 _LAST_KNOWN = text("""
 SELECT greatest(
     (SELECT max(greatest(created_ledger, result_ledger)) FROM attempts),
@@ -139,3 +144,9 @@ class SqlHarvestStore:
         async with self._database.transaction() as connection:
             rows = (await connection.execute(_KNOWN, {"blocks": list(blocks)})).all()
         return {(row.wallet_address, row.block_index): KnownHarvest(row.id, HarvestState(row.status)) for row in rows}
+
+    async def losses(self, since_block: int) -> LossHistory:
+        """How many pails of this block and later ones have come to an end, and how many of them were lost."""
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(_LOSSES, {"since": since_block})).one()
+        return LossHistory(row.planted, row.lost)

@@ -23,6 +23,7 @@ from backend.ports.money import MoneyStore
 from backend.ports.poolers import PoolerStore
 from backend.ports.trust import TrustStore
 from backend.ports.withdrawals import WithdrawalStore
+from kale_chain.planning.inputs import LossHistory
 
 
 class FarmerStore(Protocol):
@@ -247,6 +248,9 @@ class HarvestStore(Protocol):
 
     async def known(self, blocks: Sequence[int]) -> Mapping[PailKey, KnownHarvest]:
         """Every harvest of these blocks, whatever its state."""
+
+    async def losses(self, since_block: int) -> LossHistory:
+        """How many pails of this block and later ones have come to an end, and how many of them were lost."""
 
 
 class AttemptStore(Protocol):

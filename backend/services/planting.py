@@ -46,7 +46,7 @@ class Planting:
         self._poolers = stores.poolers
         self._plants = stores.plants
         self._attempts = stores.attempts
-        self._planner = PlantPlanner(chain)
+        self._planner = PlantPlanner(chain, stores.harvests)
         self._submitting = chain.submitting
         self._watch = chain.watch
         self._gate = chain.gate

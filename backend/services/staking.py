@@ -11,7 +11,7 @@ import structlog
 from backend.domain.plant import FarmView
 from backend.domain.staking import Economy, StakePolicy, stake
 from backend.ports.chain import ChainReader
-from backend.ports.stores import Candidate
+from backend.ports.stores import Candidate, HarvestStore
 from backend.services.following import FarmWatch
 from kale_chain.model import BLOCK_SECONDS, Block, Pail
 from kale_chain.planning import inputs
@@ -22,6 +22,8 @@ _log = structlog.get_logger()
 
 _HASHES_PER_SECOND = 10_000_000
 """What poolers are believed to search with: zeros, on which this bears, hardly change a stake's worth."""
+_REMEMBERED_BLOCKS = 288
+"""A day of blocks, whose lost pails tell how likely a stake is lost."""
 _FEES = inputs.Fees(plant=19_000, work=14_000, harvest=12_000)
 """Stroops of XLM each call costs on mainnet without surge."""
 
@@ -66,8 +68,9 @@ class _Before:
 class Staking:
     """Decides the stakes of a block's plants."""
 
-    def __init__(self, reader: ChainReader, watch: FarmWatch, economy: Economy) -> None:
+    def __init__(self, reader: ChainReader, watch: FarmWatch, economy: Economy, harvests: HarvestStore) -> None:
         self._reader = reader
+        self._harvests = harvests
         self._watch = watch
         self._economy = economy
 
@@ -88,14 +91,17 @@ class Staking:
         if self._economy.policy is StakePolicy.ASKED or not asked:
             return asked
         before = await self._block_before(block_index, list(asked))
-        plan = self._plan(block_index, asked, before)
+        losses = await self._harvests.losses(max(0, block_index - _REMEMBERED_BLOCKS))
+        plan = self._plan(block_index, asked, before, losses)
         _report(plan)
         if plan.mode is Mode.HARVEST_ONLY and plan.unprofitable and before.worth_opening_another:
             # Nothing but a plant opens a block, and what is in the one before can be harvested only then.
             return {plan.unprofitable[0].farmer: 0}
         return {one.farmer: one.stake_stroops for one in plan.farmers if one.planting}
 
-    def _plan(self, block_index: int, asked: Mapping[str, int], before: _Before) -> PlantPlan:
+    def _plan(
+        self, block_index: int, asked: Mapping[str, int], before: _Before, losses: inputs.LossHistory
+    ) -> PlantPlan:
         view = self._watch.view
         is_open = view.open_block is not None and block_index == view.farm.index
         block = view.open_block if is_open else view.farm.block.opened_at(view.turnover_time)
@@ -107,6 +113,7 @@ class Staking:
             market=inputs.Market(base_reward(block_index), before.rivals, self._economy.floor_price),
             hashes_per_second=_HASHES_PER_SECOND,
             fees=_FEES,
+            losses=losses,
             lone=before.lone,
         )
         candidates = [inputs.Candidate(address, stroops) for address, stroops in asked.items()]

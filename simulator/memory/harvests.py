@@ -11,6 +11,7 @@ from backend.domain.attempt import Attempt, AttemptKind, AttemptState
 from backend.domain.harvest import HarvestState, KnownHarvest, OpenPail
 from backend.domain.life import PailLife
 from backend.ports.chain import PailKey
+from kale_chain.planning.inputs import LossHistory
 from simulator.memory.attempts import attempts_of, insert_attempts
 from simulator.memory.session import Session
 from simulator.memory.tables import EventRow, HarvestRow, Tables
@@ -78,6 +79,16 @@ class MemoryHarvestStore:
                 for row in tables.harvests
                 if row.block_index in wanted
             }
+
+    async def losses(self, since_block: int) -> LossHistory:
+        """How many pails of this block and later ones have come to an end, and how many of them were lost."""
+        async with self._session.transaction() as tables:
+            ended = [
+                row.state
+                for row in tables.harvests
+                if row.block_index >= since_block and row.state is not HarvestState.PENDING
+            ]
+            return LossHistory(len(ended), ended.count(HarvestState.LOST))
 
 
 def _sums(rows: Sequence[HarvestRow]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from backend.domain.failure import Failure, FailureReason
 from backend.domain.settlement import HarvestClosed
 from backend.domain.work import WorkReport
 from backend.ports.stores import PoolCounts, Stores
+from kale_chain.planning.inputs import LossHistory
 from tests.fixtures.rows import PLANT_LEDGER, POOLER, Rows, expired, harvested, succeeded
 from tests.fixtures.stores import Query
 
@@ -45,6 +46,19 @@ async def test_harvest_is_confirmed_with_its_reward(stores: Stores, rows: Rows, 
     assert await stores.harvests.open_pails() == []
     row = query("SELECT status, reward_amount, ledger_sequence, confirmed_at IS NOT NULL FROM harvest_transactions")
     assert row == [("confirmed", 12345, 200, True)]
+
+
+async def test_losses_are_counted_among_the_pails_that_came_to_an_end(stores: Stores, rows: Rows) -> None:
+    farmers = await rows.farmers(4)
+    await rows.planted(farmers[:3], BLOCK)
+    await rows.planted(farmers[3:], BLOCK + 1)
+    first, second, _, later = await stores.harvests.open_pails()
+    assert await stores.harvests.losses(0) == LossHistory(0, 0)
+    ends = [(first, True), (second, False), (later, True)]
+    await stores.attempts.apply([HarvestClosed(pail.harvest_id, lost=lost, failure=TAKEN) for pail, lost in ends])
+    assert await stores.harvests.losses(BLOCK) == LossHistory(3, 2)
+    assert await stores.harvests.losses(BLOCK + 1) == LossHistory(1, 1)
+    assert await stores.harvests.losses(BLOCK + 2) == LossHistory(0, 0)
 
 
 async def test_lost_pail_counts_as_lost_stake_and_a_taken_one_does_not(

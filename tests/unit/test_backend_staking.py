@@ -12,15 +12,17 @@ from backend.domain.farmer import FarmerKey
 from backend.domain.plant import FarmView
 from backend.domain.staking import Economy, StakePolicy
 from backend.ports.chain import ChainReader, PailKey
-from backend.ports.stores import Candidate
+from backend.ports.stores import Candidate, HarvestStore
 from backend.services.following import FarmWatch
 from backend.services.staking import Staking
 from kale_chain.clock import Pace
 from kale_chain.model import STROOPS_PER_KALE, Block, Farm, Ledger, Pail, PailEntry
+from kale_chain.planning.inputs import LossHistory
 from kale_chain.rewards import base_reward
 
 START = 1_000_000
 KALE = STROOPS_PER_KALE
+NOTHING = LossHistory()
 STEADY = Pace(5, 0, 5, 5)
 RANGES = replace(
     Block.unseen(START).opened_at(START), max_gap=58, max_zeros=9, min_zeros=5, max_stake=5 * KALE, normalized_total=0
@@ -56,15 +58,33 @@ class FakeWatch:
         return FarmView(farm, Ledger(500, START + self.age), self.block)
 
 
+@dataclass
+class FakeHarvests:
+    """What became of the last day's pails."""
+
+    history: LossHistory = NOTHING
+
+    async def losses(self, since_block: int) -> LossHistory:
+        assert since_block == 0
+        return self.history
+
+
 async def stakes(
-    watch: FakeWatch, economy: Economy, asked: Sequence[int], *, block: int = 8, reader: FakeReader | None = None
+    watch: FakeWatch,
+    economy: Economy,
+    asked: Sequence[int],
+    *,
+    block: int = 8,
+    reader: FakeReader | None = None,
+    losses: LossHistory = NOTHING,
 ) -> list[int | None]:
     """What is staked for farmers who ask for these stakes of a balance of 100 KALE; None: not planted."""
     candidates = [
         Candidate(FarmerKey(uuid4(), f"G{number}", bytes(32), b"", 1), 0, fixed_stake_stroops=stroops)
         for number, stroops in enumerate(asked)
     ]
-    staking = Staking(cast("ChainReader", reader or FakeReader()), cast("FarmWatch", watch), economy)
+    ledger = cast("ChainReader", reader or FakeReader())
+    staking = Staking(ledger, cast("FarmWatch", watch), economy, cast("HarvestStore", FakeHarvests(losses)))
     balances = {one.key.address: 100 * KALE for one in candidates}
     found: Mapping[str, Any] = await staking.stakes(block, candidates, balances)
     return [found.get(one.key.address) for one in candidates]
@@ -76,6 +96,15 @@ async def test_stakes_never_exceed_what_is_asked_nor_what_earns(block: int, age:
     watch = FakeWatch(age, block=rivals)
     found = await stakes(watch, Economy(), [3 * KALE, 50 * KALE, 0], block=block, reader=FakeReader({6: rivals}))
     assert found == [3 * KALE, 5 * KALE, 0]
+
+
+async def test_nothing_is_staked_where_pails_are_lost_too_often() -> None:
+    rivals = replace(RANGES, normalized_total=300 * 5 * KALE)
+    watch, reader = FakeWatch(20, block=rivals), FakeReader({6: rivals})
+    assert await stakes(watch, Economy(), [3 * KALE], block=7, reader=reader, losses=LossHistory(5_000, 0)) == [
+        3 * KALE
+    ]
+    assert await stakes(watch, Economy(), [3 * KALE], block=7, reader=reader, losses=LossHistory(5_000, 4_900)) == [0]
 
 
 async def test_on_a_farm_where_nobody_stakes_a_stake_earns_nothing() -> None:
