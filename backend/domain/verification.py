@@ -189,12 +189,12 @@ def _gaps(statement: Statement, movements: Sequence[Movement], *, complete: bool
 
 def _since(statement: Statement, movements: Sequence[Movement], present: Present | None) -> tuple[list[str], list[str]]:
     """What the account as it is now says of the statement's end: differences, and what it leaves open."""
-    if present is None:
-        return [], ["the end: the account has no KALE trustline any more"]
-    last = max((one.ledger for one in movements if one.before is not None), default=0)
     closing = statement.closing.get(_AVAILABLE)
-    if present.balance == closing:
+    if closing == (0 if present is None else present.balance):
         return [], []
+    if present is None:
+        return [], [f"the end: the closing balance is {closing}, and the account has no KALE trustline any more"]
+    last = max((one.ledger for one in movements if one.before is not None), default=0)
     text = f"the account holds {present.balance} since ledger {present.ledger}, the closing balance is {closing}"
     if present.ledger <= last:
         return [text], []

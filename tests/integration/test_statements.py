@@ -16,8 +16,9 @@ import pytest
 from backend.domain.statement import closing_of, read_document
 from backend.vault.statement_key import StatementKey, signed_by
 from kale_chain.hashing import work_hash
-from kalepool.v1 import farmers_pb2, pool_pb2, statement_pb2, status_pb2
-from tests.fixtures.backend import BLOCK_LEDGERS, Pool
+from kalepool.v1 import farmers_pb2, pool_pb2, statement_pb2, status_pb2, wallet_pb2
+from tests.fixtures.backend import BLOCK_LEDGERS, Pool, StartBackend, World
+from tests.fixtures.payouts import outsiders, to, until_ended, wallet, withdraw
 
 KALE = 10_000_000
 
@@ -76,8 +77,8 @@ async def test_statement_of_a_farmed_block_is_proven_by_the_chain(pool: Pool, tm
     assert signed_by(found.public_key, found.signature, found.message)
     statement = found.statement
     assert [entry.kind for entry in statement.entries] == ["deposit", "stake", "harvest"]
-    assert statement.opening == {"available": 0, "staked": 0}
-    assert statement.closing == {"available": farmer.balance_stroops, "staked": 0}
+    assert not any(statement.opening.values())
+    assert statement.closing == statement.opening | {"available": farmer.balance_stroops}
     assert closing_of(statement.opening, statement.entries) == statement.closing
     assert statement.entries[1].fee
     assert statement.entries[1].amounts == {"available": -KALE, "staked": KALE}
@@ -110,13 +111,49 @@ async def test_statement_of_a_farmed_block_is_proven_by_the_chain(pool: Pool, tm
     assert "it is signed with the key" in output
 
 
+async def test_statement_of_a_farmer_who_paid_and_left_is_proven_to_the_end(
+    world: World, start_backend: StartBackend, tmp_path: Path
+) -> None:
+    treasury, payee = await outsiders(world, 2)
+    async with start_backend(pool_cut_basis_points=1000, pool_cut_address=treasury.address) as pool:
+        farmers = await pool.onboard(2, stroops=10 * KALE)
+        await world.plant_as_stranger(await pool.open_block())  # the cut is taken from the next block on
+        await farm_a_block(pool, farmers)
+        farmer_id = farmers[0].farmer_id
+        asked = (await withdraw(pool, farmer_id, "w", 3 * KALE, to(payee.address))).withdrawal
+        await until_ended(pool, asked)
+        await wallet(pool).Exit(
+            wallet_pb2.ExitRequest(farmer_id=farmer_id, idempotency_key="x", destination=to(payee.address))
+        )
+
+        async def departed() -> bool:
+            return (await pool.farmer(farmer_id)).state == farmers_pb2.FARMER_STATE_DEPARTED
+
+        await pool.until(departed)
+        file = tmp_path / "statement.json"
+        file.write_bytes(await document(pool, farmer_id))
+        statement = read_document(file.read_bytes()).statement
+        code, output, errors = await run(pool, "verify-statement", file, "--rpc-url", pool.world.devnet.url, "--json")
+    assert code == 0, output + errors
+    kinds = {entry.kind for entry in statement.entries}
+    assert kinds == {"deposit", "stake", "harvest", "cut", "withdrawal", "cut_paid"}
+    assert not any(statement.closing.values())
+    verdict = json.loads(output)
+    assert (verdict["proven"], verdict["unproven"]) == (len(statement.entries), [])
+    paid_out = sum(entry.amounts["external"] for entry in statement.entries if entry.kind == "withdrawal")
+    cut = sum(entry.amounts["external"] for entry in statement.entries if entry.kind == "cut_paid")
+    rewards = -sum(entry.amounts.get("mint", 0) for entry in statement.entries)
+    assert paid_out + cut == 10 * KALE + rewards
+    assert cut == rewards // 10
+
+
 async def test_periods_join_without_a_gap_and_cannot_end_in_the_future(pool: Pool) -> None:
     (farmer,) = await pool.onboard(1, stroops=10 * KALE)
     first = read_document(await document(pool, farmer.farmer_id)).statement
     await pool.world.deposit(farmer.wallet_address, 5)
     await pool.caught_up()
     second = read_document(await document(pool, farmer.farmer_id, from_time=first.ends)).statement
-    assert (first.closing, second.closing) == (second.opening, {"available": 10 * KALE + 5, "staked": 0})
+    assert (first.closing, second.closing["available"]) == (second.opening, 10 * KALE + 5)
     assert [entry.amounts for entry in second.entries] == [{"available": 5, "external": -5}]
     later = datetime.now(UTC) + timedelta(hours=1)
     for period, code in (

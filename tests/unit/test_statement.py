@@ -18,7 +18,7 @@ from backend.domain.statement import (
     closing_of,
     read_document,
 )
-from backend.domain.verification import Movement, Present, verify
+from backend.domain.verification import Movement, Present, Verdict, verify
 from backend.errors import KeyFileError, StatementError
 from backend.vault.statement_key import StatementKey, signed_by
 
@@ -169,6 +169,12 @@ def test_transaction_that_the_rpc_no_longer_holds_is_no_difference() -> None:
 def test_hidden_end_shows_in_the_account(present: Present | None, differs: bool, open_end: bool) -> None:
     verdict = verify(statement(DEPOSIT, PLANT), {A: MOVEMENTS[A], B: MOVEMENTS[B]}, present)
     assert (bool(verdict.differences), bool(verdict.unproven)) == (differs, open_end), verdict
+
+
+def test_account_that_left_with_nothing_leaves_nothing_open() -> None:
+    exit_ = entry("withdrawal", B, 11, amounts={"available": -103, "external": 103})
+    movements = {A: MOVEMENTS[A], B: Movement(11, 1, successful=True, fee=7, before=103, after=0)}
+    assert verify(statement(DEPOSIT, exit_), movements, None) == Verdict(2, [], [])
 
 
 def test_failed_transaction_is_a_difference() -> None:
