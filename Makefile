@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 TEST_JOBS ?= 2
 BENCH_ARGS ?=
 
-.PHONY: help setup build demo test check sim deep kill bench bench-naive bench-planner bench-reliability wheel proto lock format clean
+.PHONY: help setup build demo test check sim deep kill bench bench-naive bench-planner bench-reliability wheel release proto lock format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -95,6 +95,10 @@ bench-reliability: build ## Measure 10,000 lives on PostgreSQL, and 500 farmers 
 wheel: setup ## Build the wheel into dist/
 	rm -rf dist
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/build_wheel.sh dist
+
+release: setup ## Build wheels for x86-64 and aarch64 and the sdist twice, compare them, write checksums: dist/
+	rm -rf dist
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/release.sh dist
 
 proto: setup ## Generate kalepool/v1 from proto/
 	PYTHON=$(PY) scripts/generate_proto.sh
