@@ -22,9 +22,10 @@ import grpc.aio
 
 from backend.db.migrations import migrate
 from backend.vault import create_key_file
+from devnet.demo.onboarding import onboard
 from devnet.postgres import EmbeddedPostgres
 from devnet.scenario import DEFAULT_PASSPHRASE, Scenario
-from kalepool.v1 import farmers_pb2, farmers_pb2_grpc, pool_pb2, pool_pb2_grpc, status_pb2, status_pb2_grpc
+from kalepool.v1 import pool_pb2, pool_pb2_grpc, status_pb2, status_pb2_grpc
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK_SECONDS = 300
@@ -50,13 +51,18 @@ def process(stack: ExitStack, *arguments: str, environment: dict[str, str], log:
     raise SystemExit(log.read_text())
 
 
-async def measure(port: int, farmers: int) -> dict[str, object]:
+def steps(log: Path, block: int) -> dict[str, object]:
+    """The milliseconds that the backend took to plan and sign the plants, to store and to send them, by its log."""
+    records = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    told = [record for record in records if record.get("request_id") == f"bench-{block}"]
+    return {name: record[name] for record in told for name in ("prepared_ms", "stored_ms", "sent_ms") if name in record}
+
+
+async def measure(port: int, farmers: int, log: Path) -> dict[str, object]:
     """Onboards and plants; what came of it."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        service = farmers_pb2_grpc.FarmerServiceStub(channel)
-        requests = [farmers_pb2.CreateFarmerRequest(request_id=f"bench-{number}") for number in range(farmers)]
         started = time.monotonic()
-        await asyncio.gather(*(service.CreateFarmer(request) for request in requests))
+        await onboard(f"127.0.0.1:{port}", farmers, run_id="bench")
         onboarded = time.monotonic() - started
         block = await first_block(channel)
         opening = await nearly_due(channel)
@@ -71,6 +77,7 @@ async def measure(port: int, farmers: int) -> dict[str, object]:
             "farmers": farmers,
             "onboarding_seconds": round(onboarded, 2),
             "planting_seconds": round(time.monotonic() - started, 2),
+            **steps(log, block + 1),
             "planted_by_ledger": {ledger - opening: count for ledger, count in sorted(ledgers.items())},
             "failed": failed,
         }
@@ -117,12 +124,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     with ExitStack() as stack:
-        figures = asyncio.run(measure(pool(stack, options.close_seconds), options.farmers))
+        port, log = pool(stack, options.close_seconds)
+        figures = asyncio.run(measure(port, options.farmers, log))
     print(json.dumps(figures) if options.json else "\n".join(f"{name:<32}{value}" for name, value in figures.items()))
 
 
-def pool(stack: ExitStack, close_seconds: str) -> int:
-    """Starts ledger, database and backend; the backend's gRPC port."""
+def pool(stack: ExitStack, close_seconds: str) -> tuple[int, Path]:
+    """Starts ledger, database and backend; the backend's gRPC port and its log."""
     scenario = Scenario(DEFAULT_PASSPHRASE)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     database = stack.enter_context(EmbeddedPostgres())
@@ -145,7 +153,7 @@ def pool(stack: ExitStack, close_seconds: str) -> int:
         "LEDGER_POLL_MS": "50",
     }
     backend = process(stack, "backend", "run", environment=path | settings, log=folder / "backend.log")
-    return int(str(backend["grpc_port"]))
+    return int(str(backend["grpc_port"])), folder / "backend.log"
 
 
 if __name__ == "__main__":

@@ -94,16 +94,10 @@ class Planting:
                 return
             self._is_due(request)
             plan = await self._stored_plan(request)
-        _log.info(
-            "planting",
-            request_id=request.request_id,
-            pooler_id=request.pooler_id,
-            block_index=request.block_index,
-            farmers=len(plan.plants),
-            earlier=len(plan.earlier),
-        )
         self._rows.beat()
+        started = _now()
         await self._submitting.submit(plan.attempts)
+        _log.info("plants sent", request_id=request.request_id, sent_ms=_milliseconds_since(started))
 
     async def events(self, request: PlantRequest, after: int) -> AsyncIterator[PlantEvent | PlantSummary]:
         """The request's events numbered above `after` as they become final, then the summary."""
@@ -155,9 +149,12 @@ class Planting:
     async def _stored_plan(self, request: PlantRequest) -> PlantPlan:
         """Plans, waits until the block is due, and stores; plans anew if a farmer was planted by someone else."""
         for remaining in reversed(range(_MAX_PLANS)):
+            started = _now()
             plan = await self._plan(request)
+            prepared_ms = _milliseconds_since(started)
             await self._until_due(request)
             plan = plan.as_of(self._watch.view.ledger.sequence)
+            started = _now()
             try:
                 async with self._submitting.storing():
                     await self._plants.begin(request, earlier=plan.earlier, plants=plan.plants, attempts=plan.attempts)
@@ -165,6 +162,16 @@ class Planting:
                 if not remaining:
                     raise
             else:
+                _log.info(
+                    "planting",
+                    request_id=request.request_id,
+                    pooler_id=request.pooler_id,
+                    block_index=request.block_index,
+                    farmers=len(plan.plants),
+                    earlier=len(plan.earlier),
+                    prepared_ms=prepared_ms,
+                    stored_ms=_milliseconds_since(started),
+                )
                 return plan
         raise AssertionError
 
@@ -203,3 +210,11 @@ def _room(offers: Sequence[Offer], held: Mapping[str, int]) -> int | None:
     if any(offer.farmers >= EVERY_FARMER for offer in offers):
         return None
     return sum(max(0, offer.farmers - held.get(offer.pooler_id, 0)) for offer in offers)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _milliseconds_since(started: float) -> int:
+    return round((_now() - started) * 1000)

@@ -13,25 +13,26 @@ from devnet.demo.processes import DemoError
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
 
 ONBOARDING_SECONDS = 120
+# A backend refuses more than 64 streams on one connection, and counts those that end just now.
+CALLS_AT_ONCE = 30
 PAYMENTS_PER_TRANSACTION = 100
 DEPOSIT_SECONDS = 60
 
 
 async def onboard(backend: str, farmers: int, *, run_id: str) -> list[farmers_pb2.Farmer]:
-    """Creates `farmers` farmers at the backend (host:port), all at once; each harvests one block after planting."""
+    """Creates `farmers` farmers at the backend (host:port), many at once; each harvests one block after planting."""
+    turn = asyncio.Semaphore(CALLS_AT_ONCE)
     async with grpc.aio.insecure_channel(backend) as channel:
         stub: farmers_pb2_grpc.FarmerServiceAsyncStub = farmers_pb2_grpc.FarmerServiceStub(channel)
-        answers = await asyncio.gather(
-            *(
-                stub.CreateFarmer(
-                    farmers_pb2.CreateFarmerRequest(
-                        request_id=f"{run_id}:{number}", stake_basis_points=1_000, harvest_after_blocks=1
-                    ),
-                    timeout=ONBOARDING_SECONDS,
-                )
-                for number in range(farmers)
+
+        async def create(number: int) -> farmers_pb2.CreateFarmerResponse:
+            request = farmers_pb2.CreateFarmerRequest(
+                request_id=f"{run_id}:{number}", stake_basis_points=1_000, harvest_after_blocks=1
             )
-        )
+            async with turn:
+                return await stub.CreateFarmer(request, timeout=ONBOARDING_SECONDS)
+
+        answers = await asyncio.gather(*(create(number) for number in range(farmers)))
     created = [answer.farmer for answer in answers]
     late = [farmer.wallet_address for farmer in created if farmer.state != farmers_pb2.FARMER_STATE_ACTIVE]
     if late:
