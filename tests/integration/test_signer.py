@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -154,6 +156,26 @@ async def test_signer_ends_with_the_process_that_started_it(environment: dict[st
         child = psutil.Process(pid)
     assert not child.is_running()
     assert not folder.exists()
+
+
+CRASH = """
+import asyncio, json, os, signal, sys
+from backend.vault.process import SignerProcess
+async def main():
+    signer = await SignerProcess(json.loads(sys.argv[1])).__aenter__()
+    print(signer.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+
+
+async def test_signer_ends_when_the_backend_is_killed(environment: dict[str, str]) -> None:
+    backend = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CRASH, json.dumps(environment)), stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    printed, _ = await backend.communicate()
+    with suppress(psutil.NoSuchProcess):
+        await asyncio.to_thread(psutil.Process(int(printed)).wait, 30)
 
 
 @pytest.mark.parametrize(
