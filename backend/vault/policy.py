@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import NoReturn
@@ -156,7 +156,7 @@ class Policy:
             _refuse(f"its operations are not those approved as {intent.withdrawal_id}")
         if decoded.memo != _memo(intent.memo).to_xdr_object():
             _refuse(f"its memo is not the one approved as {intent.withdrawal_id}")
-        terms = hashlib.sha256(repr((key.farmer_id, intent)).encode()).digest()
+        terms = _terms(key, intent)
         if self._terms.setdefault(intent.withdrawal_id.bytes, terms) != terms:
             _refuse(f"{intent.withdrawal_id} was signed before with other terms")
 
@@ -171,6 +171,12 @@ class Policy:
         if payment.destination.account_id == address:
             _refuse("a payout goes to another account than the farmer's own")
         return payment.to_xdr_object().body
+
+
+def _terms(key: FarmerKey, intent: PayoutIntent) -> bytes:
+    """What a withdrawal's id stands for. Strangers can send XLM between two tries of an exit: it does not count."""
+    fixed = tuple(leg for leg in intent.payments if not leg.native)
+    return hashlib.sha256(repr((key.farmer_id, replace(intent, payments=fixed))).encode()).digest()
 
 
 def _memo(memo: PayoutMemo) -> Memo:

@@ -238,6 +238,13 @@ def test_withdrawal_is_signed_again_with_the_same_terms_only(policy: Policy) -> 
         policy.digest(KEY, paid(payment(destination=SPONSOR.address)).envelope_bytes, other)
 
 
+def test_xlm_that_came_between_two_tries_leaves_with_the_same_withdrawal(policy: Policy) -> None:
+    policy.digest(KEY, paid(payment()).envelope_bytes, PAYOUT)
+    legs = (*PAYOUT.payments, PaymentLeg(OTHER.address, 10_000_000, native=True))
+    both = paid(payment(), payment("1", asset=Asset.native()))
+    assert policy.digest(KEY, both.envelope_bytes, replace(PAYOUT, payments=legs)) == both.digest
+
+
 def test_refused_payout_binds_nothing(policy: Policy) -> None:
     with pytest.raises(PolicyRefusedError):
         policy.digest(KEY, paid(payment("9")).envelope_bytes, PAYOUT)
