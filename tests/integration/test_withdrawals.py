@@ -14,19 +14,21 @@ from stellar_sdk import Keypair, MuxedAccount
 from devnet.faults import Action, Fault
 from kalepool.v1 import farmers_pb2, pool_pb2, wallet_pb2
 from tests.fixtures.backend import Pool, StartBackend
-from tests.fixtures.payouts import as_it_is, bare_account, close_account, outsiders, to, until_ended, wallet, withdraw
+from tests.fixtures.payouts import (
+    as_it_is,
+    bare_account,
+    close_account,
+    in_order,
+    outsiders,
+    to,
+    until_ended,
+    wallet,
+    withdraw,
+)
 from tests.fixtures.stores import Query
 
 KALE = 10_000_000
 DEPOSIT = 100 * KALE
-
-
-async def in_order(pool: Pool, query: Query) -> None:
-    """The books equal the ledger and break no rule."""
-    rows = await asyncio.to_thread(query, "SELECT wallet_address, balance FROM farmers")
-    on_ledger = await pool.world.farm.balances([str(address) for address, _ in rows])
-    assert dict(rows) == {str(address): on_ledger.get(str(address), 0) for address, _ in rows}
-    assert await asyncio.to_thread(query, "SELECT * FROM ledger_check()") == []
 
 
 async def test_withdrawal_is_paid_once_with_its_id_as_memo(pool: Pool, query: Query) -> None:
