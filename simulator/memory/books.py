@@ -121,6 +121,7 @@ def _pail(tables: Tables, harvest_id: UUID) -> BookedPail:
         ended_ledger=row.ledger,
         harvest_hash=row.transaction_hash,
         failure=row.failure.reason if row.failure else None,
+        cut_basis_points=next((cut for cut, since in reversed(tables.cuts) if since <= row.block_index), 0),
         closings=tables.closings.get((row.farmer_id, row.block_index)) or 0,
     )
 

@@ -13,6 +13,7 @@ from backend.domain.life import PailLife
 from backend.ports.chain import PailKey
 from kale_chain.planning.inputs import LossHistory
 from simulator.memory.attempts import attempts_of, insert_attempts
+from simulator.memory.payments import is_waiting_to_leave
 from simulator.memory.session import Session
 from simulator.memory.tables import EventRow, HarvestRow, Tables
 
@@ -111,5 +112,5 @@ def _pail(tables: Tables, row: HarvestRow) -> OpenPail:
         stake_stroops=row.stake,
         planted_ledger=row.planted_ledger,
         live_until=row.live_until,
-        harvest_after_blocks=farmer.harvest_after_blocks,
+        harvest_after_blocks=1 if is_waiting_to_leave(tables, row.farmer_id) else farmer.harvest_after_blocks,
     )

@@ -49,6 +49,12 @@ def is_leaving(tables: Tables, farmer_id: UUID) -> bool:
     return any(one.kind is WithdrawalKind.EXIT for one in withdrawals_of(tables, farmer_id, states))
 
 
+def is_waiting_to_leave(tables: Tables, farmer_id: UUID) -> bool:
+    """Whether a farmer's exit waits for its pails."""
+    waiting = withdrawals_of(tables, farmer_id, {WithdrawalState.REQUESTED})
+    return any(one.kind is WithdrawalKind.EXIT for one in waiting)
+
+
 def mark_paid(tables: Tables, effect: WithdrawalPaid) -> None:
     """Moves a withdrawal to PAID; the farmer of an exit has departed."""
     row = tables.withdrawals.get(effect.withdrawal_id)
