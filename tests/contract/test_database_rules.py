@@ -8,7 +8,7 @@ import pytest
 
 from backend.db import SqlStores
 from backend.db.migrations import SQL_DIRECTORY, read_migrations
-from backend.domain import attempt, farmer, harvest, plant, work
+from backend.domain import attempt, farmer, harvest, plant, withdrawal, work
 from backend.domain.attempt import AttemptKind
 from backend.domain.work import WorkReport
 from tests.fixtures.rows import POOLER, Rows, harvested
@@ -33,6 +33,15 @@ TABLES = (
     "block_event_links",
     "failure_causes",
     "attributions",
+    "access_tokens",
+    "lease_handovers",
+    "seed_rewraps",
+    "withdrawals",
+    "pool_cuts",
+    "withdrawal_switches",
+    "payout_addresses",
+    "pooler_certificates",
+    "wrong_reports",
 )
 KEYLESS_FARMER = """
 INSERT INTO farmers (wallet_address, public_key, request_id) VALUES (rpad('G', 56, 'A'), repeat('0', 64), 'x')
@@ -154,6 +163,7 @@ async def test_attempt_cannot_begin_ended(rows: Rows, query: Query) -> None:
         ("work_results", work.TRANSITIONS),
         ("harvest_transactions", harvest.TRANSITIONS),
         ("attempts", attempt.TRANSITIONS),
+        ("withdrawals", withdrawal.TRANSITIONS),
     ],
 )
 def test_allowed_transitions_are_the_domains(
@@ -173,7 +183,7 @@ def test_every_table_and_column_has_a_comment(query: Query) -> None:
     """)
     assert uncommented == []
     tables = {name for (name,) in query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
-    assert tables == {*TABLES, "allowed_transitions", "schema_migrations", "block_event_queue"}
+    assert tables == {*TABLES, "allowed_transitions", "schema_migrations", "block_event_queue", "poolers"}
 
 
 def test_migrations_lie_beside_the_package() -> None:
