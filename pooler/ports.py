@@ -175,12 +175,13 @@ class Search(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A better find of a search, or with `ended` that the search is over."""
+    """A better find of a search, or with `ended` that the search is over; `spare` if it is one for a spare find."""
 
     block_index: int
     address: str
     find: Find | None
     ended: bool
+    spare: bool = False
 
 
 class HashEngine(Protocol):
@@ -195,8 +196,9 @@ class HashEngine(Protocol):
         max_zeros: int,
         nonce_start: int,
         nonce_count: int,
+        spare: bool = False,
     ) -> Search:
-        """Starts a search of these nonces that ends at `max_zeros`.
+        """Starts a search of these nonces that ends at `max_zeros`; one for a `spare` find is told apart in `finds`.
 
         Every better find of at least `min_zeros` is told by `finds`. Until it has found something it counts as one with
         `min_zeros` − 1 zeros.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kale_chain.model import Pail
+from kale_chain.planning.works import Insurance
 from pooler.domain.schedule import Stage
 
 
@@ -120,35 +121,40 @@ class FarmerWork:
         self.finds.append(find)
         return True
 
-    @property
-    def needs_spare(self) -> bool:
-        """Whether the only find is the best one, so that insuring with it would leave nothing for the end."""
-        return self.accepted is None and len(self.finds) == 1 and self.finds[0].zeros > 0
+    def needs_spare(self, insurance: Insurance) -> bool:
+        """Whether no find is fit to insure with, so that it would take the best one and leave nothing for the end."""
+        return self.accepted is None and bool(self.finds) and self._insuring(insurance) is None
 
     def take_spare(self, find: Find | None) -> None:
-        """Takes a find with fewer zeros than the only one, to insure with."""
-        if find is not None and self.needs_spare and find.zeros < self.finds[0].zeros:
-            self.finds.insert(0, find)
+        """Takes a find to insure with, whose zeros no other has; one with more than all is the best from now on."""
+        if find is not None and find.zeros not in {known.zeros for known in self.finds}:
+            self.finds = sorted([*self.finds, find])
 
-    def choose(self, stage: Stage, *, max_repeats: int) -> Find | None:
+    def choose(self, stage: Stage, *, max_repeats: int, insurance: Insurance | None = None) -> Find | None:
         """What to submit in `stage`, or None: nothing to gain, nothing found, or no transaction left to spend.
 
         The insuring work leaves the best find for the final one, since the contract takes a repeat only with more
-        zeros.
+        zeros. If there is no other, the best insures.
+
+        Args:
+            stage: Where the work stands.
+            max_repeats: Transactions beyond the first of each stage.
+            insurance: What is planned for the insuring work; None where none is.
         """
         if self.released or (self.failure is not None and self.failure.final):
             return None
         if stage in self.stages and self.repeats >= max_repeats:
             return None
-        if stage is Stage.INSURING:
-            return self._insuring() if self.accepted is None else None
+        if stage is Stage.INSURING and insurance is not None:
+            return self._insuring(insurance) or self.best if self.accepted is None else None
         if stage is Stage.FINAL and self.best is not None:
             better = self.accepted is None or self.best.zeros > self.accepted.zeros
             return self.best if better else None
         return None
 
-    def _insuring(self) -> Find | None:
-        return self.finds[-2] if len(self.finds) > 1 else self.best
+    def _insuring(self, insurance: Insurance) -> Find | None:
+        fit = [find for find in self.finds if insurance.least_zeros <= find.zeros <= insurance.most_zeros]
+        return max(fit, default=None)
 
     def sent(self, find: Find, stage: Stage) -> None:
         """A transaction with `find` was built for `stage`."""

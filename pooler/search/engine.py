@@ -16,6 +16,7 @@ from pooler.ports import Found
 _RATE_SECONDS = 10.0
 _MEASURED_SECONDS = 0.05
 _BUSY_SECONDS = 5.0
+_SPARE = "spare"
 
 
 class NativeSearch:
@@ -90,6 +91,7 @@ class NativeEngine:
         max_zeros: int,
         nonce_start: int,
         nonce_count: int,
+        spare: bool = False,
     ) -> NativeSearch:
         """Starts a search."""
         job = self._engine.submit(
@@ -100,7 +102,7 @@ class NativeEngine:
             max_zeros=max_zeros,
             nonce_start=nonce_start,
             nonce_count=nonce_count,
-            tag=f"{assignment.block_index}:{assignment.address}",
+            tag=f"{assignment.block_index}:{assignment.address}:{_SPARE if spare else ''}",
         )
         return NativeSearch(job)
 
@@ -137,6 +139,6 @@ class NativeEngine:
 
 
 def _found(event: Event) -> Found:
-    block_index, address = event.tag.split(":")
+    block_index, address, kind = event.tag.split(":")
     find = None if event.find is None else Find(event.find.zeros, event.find.nonce, event.find.digest)
-    return Found(int(block_index), address, find, event.ended)
+    return Found(int(block_index), address, find, event.ended, spare=kind == _SPARE)

@@ -6,6 +6,7 @@ from kale_chain.planning.zeros import MAX_ZEROS
 from pooler.domain.assignment import FarmerWork
 from pooler.domain.nonce_range import RANGE_LENGTH, nonce_start
 from pooler.domain.round import Round, Rounds
+from pooler.domain.schedule import BlockPlan
 from pooler.ports import Found, HashEngine, Journal, Search
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ class Searching:
         self._searches: dict[Key, Search] = {}
         self._ended: dict[Key, Search] = {}
         self._waiting: dict[Key, None] = {}
+        self._spares: dict[Key, Search] = {}
 
     @property
     def running(self) -> int:
@@ -60,6 +62,25 @@ class Searching:
             else:
                 log.warning("search waits: MAX_WORK_PROCESSES run", block_index=one.index, farmer_id=_id(work))
                 self._waiting[key] = None
+        self._start_spares(one, one.plan)
+
+    def _start_spares(self, one: Round, plan: BlockPlan) -> None:
+        """Starts a short search, once, for every farmer who has no find fit to insure with."""
+        for address, planned in one.plans.items():
+            key, work, insurance = (one.index, address), one.works.get(address), planned.insurance
+            if work is None or work.released or insurance is None or key in self._spares:
+                continue
+            if insurance.least_zeros and work.needs_spare(insurance):
+                self._spares[key] = self._engine.search(
+                    work.assignment,
+                    plan.entropy,
+                    min_zeros=insurance.least_zeros,
+                    max_zeros=insurance.least_zeros,
+                    # In half a range from its end on: no other search comes so far in a block.
+                    nonce_start=nonce_start(work.assignment.generation, self.run_number) + RANGE_LENGTH // 2,
+                    nonce_count=RANGE_LENGTH // 2,
+                    spare=True,
+                )
 
     def _begin(self, key: Key, one: Round, work: FarmerWork) -> None:
         assert one.plan is not None
@@ -84,6 +105,8 @@ class Searching:
             search = self._searches.pop(key)
             search.cancel()
             self._ended[key] = search
+        for key in [key for key in self._spares if _matches(key, block_index, address)]:
+            self._spares[key].cancel()
         self._refill()
 
     def renew(self, block_index: int, address: str) -> None:
@@ -94,6 +117,7 @@ class Searching:
         """Drops what is kept of a finished block."""
         self.stop(block_index)
         self._ended = {key: search for key, search in self._ended.items() if key[0] != block_index}
+        self._spares = {key: search for key, search in self._spares.items() if key[0] != block_index}
 
     async def run(self) -> None:
         """Takes finds until the engine is closed."""
@@ -107,12 +131,15 @@ class Searching:
 
     def _take(self, found: Found) -> bool:
         key = (found.block_index, found.address)
-        if found.ended and key in self._searches:
+        if found.ended and not found.spare and key in self._searches:
             self._ended[key] = self._searches.pop(key)
         one = self._rounds.get(found.block_index)
         work = None if one is None else one.works.get(found.address)
         if work is None or found.find is None:
             return False
+        if found.spare:
+            work.take_spare(found.find)
+            return work.best is found.find
         return work.found(found.find)
 
     def _refill(self) -> None:

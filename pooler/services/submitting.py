@@ -10,11 +10,12 @@ import structlog
 from kale_chain.errors import RpcError
 from kale_chain.model import Ledger
 from kale_chain.planning.delays import Delays
+from kale_chain.planning.works import Insurance
 from pooler.domain.assignment import Accepted, Failure, FarmerWork, Find, Reason
 from pooler.domain.attempt import LEDGERS_TO_APPLY, Attempt
 from pooler.domain.leases import Leases
 from pooler.domain.round import Round, Rounds
-from pooler.domain.schedule import Stage
+from pooler.domain.schedule import BlockPlan, Stage
 from pooler.domain.spare import spare_find
 from pooler.ports import FarmView, Journal, News, SendState, Sent, WorkChannels, WorkOrder
 from pooler.services.tally import Ending, Tally
@@ -172,9 +173,10 @@ class Submitting:
             work, stage = one.works[address], one.stage(address, closed)
             if stage is Stage.SEARCHING or self.pending(one.index, address):
                 continue
-            if stage is Stage.INSURING and one.plan is not None and work.needs_spare:
-                work.take_spare(spare_find(one.plan, work.assignment, work.finds[0]))
-            if (find := work.choose(stage, max_repeats=self._max_repeats)) is not None:
+            insurance = one.plans[address].insurance
+            if stage is Stage.INSURING and one.plan is not None and insurance is not None:
+                _take_spare(one.plan, work, insurance)
+            if (find := work.choose(stage, max_repeats=self._max_repeats, insurance=insurance)) is not None:
                 due.append(_Due(work, find, stage, max(one.last_safe - closed - 1, 0)))
         return due
 
@@ -259,3 +261,11 @@ class Submitting:
             stage=attempt.stage.name.lower(),
             **more,
         )
+
+
+def _take_spare(plan: BlockPlan, work: FarmerWork, insurance: Insurance) -> None:
+    """Has a few nonces hashed for a find to insure with, where the search for one has not come to an end."""
+    if work.best is not None and work.needs_spare(insurance):
+        find = spare_find(plan, work.assignment, work.best)
+        if find is not None and find.zeros >= insurance.least_zeros:
+            work.take_spare(find)

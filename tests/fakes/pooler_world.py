@@ -349,6 +349,7 @@ class FakeEngine:
         self._world = world
         self._found: asyncio.Queue[list[Found]] = asyncio.Queue()
         self.searches: list[FakeSearch] = []
+        self.spares: list[FakeSearch] = []
 
     def search(
         self,
@@ -359,9 +360,10 @@ class FakeEngine:
         max_zeros: int,
         nonce_start: int,
         nonce_count: int,
+        spare: bool = False,
     ) -> FakeSearch:
         one = FakeSearch(assignment, entropy, min_zeros, max_zeros, nonce_start, nonce_count)
-        self.searches.append(one)
+        (self.spares if spare else self.searches).append(one)
         self._world.bell.ring()
         return one
 

@@ -10,9 +10,10 @@ import pytest
 from kale_chain.errors import InvalidAddressError
 from kale_chain.hashing import count_zeros, work_hash
 from kale_chain.model import Block
+from kale_chain.planning.works import Insurance, WorkPlan
 from kale_chain.planning.zeros import target_zeros
 from kale_chain.tx import Signer
-from pooler.domain.assignment import Assignment
+from pooler.domain.assignment import Assignment, Find
 from pooler.domain.round import Rounds
 from pooler.domain.schedule import BlockPlan
 from pooler.errors import SearchError
@@ -189,3 +190,29 @@ async def test_searches_end_at_the_blocks_maximum_unless_its_range_is_young(
     block = replace(Block.unseen(0).opened_at(0), min_zeros=least, max_zeros=most)
     with WatchedEngine() as engine, SqliteJournal(tmp_path, farm="farm", pooler_id="p") as journal:
         assert await searched(engine, block, journal, until_zeros) == running
+
+
+async def test_a_farmer_without_a_find_to_insure_with_is_searched_for_one_once(tmp_path: Path) -> None:
+    with WatchedEngine() as engine, SqliteJournal(tmp_path, farm="farm", pooler_id="p") as journal:
+        rounds = Rounds()
+        one = rounds.of(37)
+        one.plan = BlockPlan(37, 300, ENTROPY, 9)
+        one.assign(assignment())
+        work = one.works[FARMER]
+        # The search for him is at its target and starts no more; what it found jumped over what insures.
+        work.finds = [Find(0, 0, bytes(32)), Find(9, 1, bytes(32))]
+        insurance = Insurance(44, 8, 3)
+        one.plans = {FARMER: WorkPlan(FARMER, 37, 9, None, insurance, 59, 60)}
+        searching = Searching(engine, journal, rounds, limit=10)
+        taking = asyncio.create_task(searching.run())
+        searching.start(one)
+        searching.start(one)
+        await engine.until(lambda: not work.needs_spare(insurance))
+        assert searching.running == 0
+        (_, spare, _) = work.finds
+        assert 3 <= spare.zeros <= 8
+        assert spare.digest == work_hash(37, spare.nonce, ENTROPY, FARMER)
+        assert engine._engine.stats().jobs + engine._engine.stats().finished == 1
+        searching.forget(37)
+        engine.close()
+        await taking

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kale_chain.model import Pail
+from kale_chain.planning.works import Insurance
 from pooler.domain.assignment import Accepted, Assignment, Failure, FarmerWork, Find, Reason
 from pooler.domain.leases import Leases
 from pooler.domain.schedule import Stage
@@ -24,8 +25,13 @@ def work(*zeros: int) -> FarmerWork:
     return one
 
 
-def choose(one: FarmerWork, stage: Stage) -> Find | None:
-    return one.choose(stage, max_repeats=1)
+def insurance(one: FarmerWork, least: int = 0) -> Insurance:
+    best = 0 if one.best is None else one.best.zeros
+    return Insurance(44, max(best - 1, least), least)
+
+
+def choose(one: FarmerWork, stage: Stage, least: int = 0) -> Find | None:
+    return one.choose(stage, max_repeats=1, insurance=insurance(one, least))
 
 
 def test_the_insuring_work_leaves_the_best_for_the_end() -> None:
@@ -40,6 +46,30 @@ def test_the_insuring_work_leaves_the_best_for_the_end() -> None:
     one.applied(Accepted(6, 57, find(6)))
     assert choose(one, Stage.FINAL) is None
     assert one.settled(Stage.FINAL) == Accepted(6, 57, find(6))
+
+
+def test_no_work_is_insured_with_fewer_zeros_than_others_have() -> None:
+    one = work(2, 4, 6)
+    assert not one.needs_spare(insurance(one, least=4))
+    assert one.needs_spare(insurance(one, least=5))
+    assert choose(one, Stage.INSURING, least=5) == find(6)
+    one.take_spare(find(5))
+    assert not one.needs_spare(insurance(one, least=5))
+    assert choose(one, Stage.INSURING, least=5) == find(5)
+    assert choose(one, Stage.FINAL) == find(6)
+
+
+def test_a_spare_find_with_more_zeros_than_all_is_the_best() -> None:
+    one = work(4)
+    one.take_spare(find(4))
+    one.take_spare(find(7))
+    one.take_spare(None)
+    assert one.finds == [find(4), find(7)]
+    assert not one.found(find(6))
+
+
+def test_nothing_is_insured_unless_it_is_planned() -> None:
+    assert work(3, 4).choose(Stage.INSURING, max_repeats=1) is None
 
 
 def test_a_single_find_is_insured_and_is_final() -> None:
@@ -127,7 +157,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(stage=st.sampled_from(Stage))
     def submits(self, stage: Stage) -> None:
-        chosen = self.one.choose(stage, max_repeats=3)
+        chosen = self.one.choose(stage, max_repeats=3, insurance=insurance(self.one))
         if chosen is None:
             return
         known = -1 if self.one.accepted is None else self.one.accepted.zeros
