@@ -17,8 +17,11 @@ from kale_chain.xdr.entries import (
     read_trustline_balance,
 )
 
-EXTENSION_FEE_STROOPS = 20_000_000
+EXTENSION_FEE_STROOPS = 40_000_000
 """Reserved for extending the farm's life where no simulation can tell the rent; what is not used comes back."""
+
+NEW_CODE_FEE_STROOPS = 1_000_000_000
+"""The same where the farm has new code, whose first call pays for half a year."""
 
 _FEE_MARGIN_PERCENT = 25
 _MEMO_REQUIRED = "config.memo_required"
@@ -126,7 +129,8 @@ class FarmReader:
         Which call is first nobody knows beforehand, so each must carry it (`FarmCalls.fee_floor`); the others get it
         back. The rent is taken from the simulation of a plant by nobody.
         """
-        if not farm.extension_due and not await self._code_due(farm):
+        new_code = await self._code_due(farm)
+        if not farm.extension_due and not new_code:
             return 0
         probe = FarmCalls(self._identity).plant(
             farmer=Signer.generate().address,
@@ -136,7 +140,10 @@ class FarmReader:
             bounds=Bounds(max_ledger=farm.ledger + 1),
         )
         used = (await self._rpc.simulate(probe.envelope)).resources
-        return used.with_margin(_FEE_MARGIN_PERCENT).resource_fee if used else EXTENSION_FEE_STROOPS
+        if used is not None:
+            return used.with_margin(_FEE_MARGIN_PERCENT).resource_fee
+        # A paused farm refuses the plant that would tell, but not the works and harvests that must carry the rent.
+        return NEW_CODE_FEE_STROOPS if new_code else EXTENSION_FEE_STROOPS
 
     async def _code_due(self, farm: Farm) -> bool:
         """Whether the code's own life is due to be extended: new code's is, whatever the instance's."""

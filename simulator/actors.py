@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from uuid import UUID
 
 from backend.app import Parts
@@ -14,7 +15,7 @@ from backend.domain.work import WorkReport
 from backend.errors import BackendError
 from backend.services.planting import PlantSummary
 from kale_chain.hashing import count_zeros, work_hash
-from kale_chain.model import BLOCK_SECONDS, Block
+from kale_chain.model import BLOCK_SECONDS, Block, FarmIdentity
 from kale_chain.tx import Bounds, ClassicCalls, FarmCalls, Signer, Transaction, fee_bump
 from simulator.chain import LEDGER_SECONDS, Chain
 from simulator.errors import Violation
@@ -27,6 +28,7 @@ _INSURE_SECONDS = 200
 _LAST_SECONDS = BLOCK_SECONDS - 30
 _LATEST_PLANT_SECONDS = 150
 _ACCOUNT_STROOPS = 1_000_000_000
+_RENT_STROOPS = 1_500_000_000
 
 
 class Mood(Enum):
@@ -51,8 +53,12 @@ class Accounts:
         self._payer = chain.signer("faucet")
         self._signers = [self._payer.derive("actor", number) for number in range(count)]
         self._used: set[str] = set()
-        self.farm = FarmCalls(chain.identity)
         self.classic = ClassicCalls(chain.identity)
+
+    @property
+    def farm(self) -> FarmCalls:
+        """Calls for the farm's present code."""
+        return _farm_calls(self._chain.identity)
 
     @property
     def bounds(self) -> Bounds:
@@ -265,3 +271,11 @@ class Pooler:
             gap=1,
         )
         return lambda parts: parts.working.report(report)
+
+
+@lru_cache(maxsize=4)
+def _farm_calls(identity: FarmIdentity) -> FarmCalls:
+    calls = FarmCalls(identity)
+    # New code has a short life, and the first call after an upgrade pays for a longer one.
+    calls.fee_floor = _RENT_STROOPS
+    return calls

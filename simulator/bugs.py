@@ -19,6 +19,7 @@ from backend.domain.failure import Failure, FailureReason
 from backend.domain.harvest import OpenPail
 from backend.domain.money import BookedPail, Passage, Transfer
 from backend.domain.settlement import Effect, HarvestClosed, HarvestConfirmed, PlantFailed, Settlement
+from backend.domain.spending import Allowance
 from backend.ports.chain import ClosedLedgers
 from backend.services import backstop, booking, following, harvesting, proving, submitting
 from backend.services.proving import Ended, Proving
@@ -41,6 +42,12 @@ RESTORING = replace(CALM, restore=0.4)
 RIVALS = replace(CALM, second_backend=0.5)
 STRANGE = replace(CALM, stranger_harvests=0.5, stranger_works=0.3)
 UNWORKED = replace(CALM, pooler_bad=1.0)
+OWNED = replace(CALM, block_removed=0.1, upgrade=0.1, pause=0.005, queue_dropped=0.02)
+HALTING = replace(CALM, halt=0.01, crash=0.0005)
+LIED_TO = replace(
+    CALM, endpoints=3, lie=0.03, outage=0.01, lag=0.01, send_swallowed=0.05, rpc_lost_answer=0.02, queue_dropped=0.03
+)
+POOR = replace(CALM, spendable_stroops=5_000_000)
 WORLDS: Mapping[str, Climate] = {
     "stormy": STORMY,
     "crashing": CRASHING,
@@ -48,6 +55,10 @@ WORLDS: Mapping[str, Climate] = {
     "rivals": RIVALS,
     "strange": STRANGE,
     "unworked": UNWORKED,
+    "owned": OWNED,
+    "halting": HALTING,
+    "lied to": LIED_TO,
+    "poor": POOR,
     "calm": CALM,
 }
 """Worlds in which bugs come to light soon. Without a bug nothing is found in them."""
@@ -301,6 +312,32 @@ def _stake_counted_as_reward() -> AbstractContextManager[Any]:
     return mock.patch.dict(outcome._APPLIED, {AttemptKind.HARVEST: patched})  # noqa: SLF001
 
 
+def _settling_unfenced() -> AbstractContextManager[Any]:
+    return mock.patch.object(Session, "hold_lease", return_value=None)
+
+
+def _witnesses_unasked() -> AbstractContextManager[Any]:
+    async def patched(_self: Proving, attempts: Sequence[Attempt]) -> set[bytes]:
+        return {attempt.hash for attempt in attempts}
+
+    return mock.patch.object(Proving, "_absent", patched)
+
+
+def _harvests_unreserved() -> AbstractContextManager[Any]:
+    """Plants are paid from what the harvests of open pails will need."""
+    refuses = Allowance.refuses_plant
+
+    def patched(self: Allowance, max_fee: int) -> str | None:
+        self.open_pails, self.harvest_fee = 0, 0
+        return refuses(self, max_fee)
+
+    return mock.patch.object(Allowance, "refuses_plant", patched)
+
+
+def _upgrade_unfollowed() -> AbstractContextManager[Any]:
+    return mock.patch.object(factory.KaleTransactionFactory, "follow", return_value=None)
+
+
 def _never_harvests() -> AbstractContextManager[Any]:
     return mock.patch.object(harvesting, "due", return_value=[])
 
@@ -348,4 +385,8 @@ BUGS: Sequence[Bug] = (
     _bug("calm", _stake_counted_as_reward, also=_BOOKS),
     _bug("calm", _never_harvests, "not harvested", "never harvested", "life ended"),
     _bug("calm", _audit_unlinked, "audit chain"),
+    _bug("rivals", _settling_unfenced, "settled without the lease"),
+    _bug("lied to", _witnesses_unasked, also=_DOUBLE),
+    _bug("poor", _harvests_unreserved, "not harvested", "never harvested", "life ended"),
+    _bug("owned", _upgrade_unfollowed, "stake lost", "not harvested", "never harvested", "life ended"),
 )

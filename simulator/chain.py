@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from devnet.engine_client import EngineClient
+from stellar_sdk import Asset, TransactionBuilder
+
+from devnet.engine_client import INCLUSION_FEE, EngineClient
 from devnet.faults import Faults
 from devnet.fee_stats import fee_stats
-from devnet.jsonrpc import Method, Params
+from devnet.jsonrpc import Params
 from devnet.ledger import LocalLedger, close_ledger
 from devnet.records import History, LedgerRecord
 from devnet.rpc_history import HistoryMethods
@@ -22,6 +27,7 @@ from kale_chain.model import Block, FarmIdentity, PailEntry
 from kale_chain.tx import Signer, Transaction
 from kale_chain.xdr import keys
 from kale_chain.xdr.entries import (
+    Instance,
     farm_state,
     read_account,
     read_block,
@@ -29,6 +35,7 @@ from kale_chain.xdr.entries import (
     read_pail,
     read_trustline_balance,
 )
+from simulator.nodes import Node
 
 GENESIS_TIME = 1_750_000_000
 LEDGER_SECONDS = 20
@@ -41,27 +48,21 @@ class Chain:
 
     Args:
         temporary_ttl: Ledgers that blocks and pails live.
+        endpoints: How many RPC endpoints show it.
 
     Attributes:
-        methods: Stellar RPC's methods by name.
-        faults: Whose `lag` makes the answers of `methods` as old as so many ledgers.
+        nodes: Its RPC endpoints.
     """
 
-    def __init__(self, *, temporary_ttl: int) -> None:
+    def __init__(self, *, temporary_ttl: int, endpoints: int = 1) -> None:
         options = DevnetOptions(genesis_time=GENESIS_TIME, min_temporary_ttl=temporary_ttl)
         client, ledgers = found_ledger(options)
         self.client: EngineClient = client
         self.scenario = options.scenario
         self.history = History(ledgers)
-        self.faults = Faults()
         self.identity = self._identity()
-        ledger = LocalLedger(client, self.history, ledger_seconds=options.ledger_seconds)
-        view = View(ledger, self.faults)
-        self.methods: Mapping[str, Method] = {
-            **StateMethods(ledger, view, "").table(),
-            **HistoryMethods(view).table(),
-            "getFeeStats": self._fee_stats,
-        }
+        self._ledger = LocalLedger(client, self.history, ledger_seconds=options.ledger_seconds)
+        self.nodes = [self._node(number) for number in range(1, endpoints + 1)]
 
     @property
     def sequence(self) -> int:
@@ -104,10 +105,23 @@ class Chain:
 
     def farm(self) -> tuple[int, int]:
         """The farm's index and the time of the last opening."""
-        entry = self._data(keys.instance(self.identity.farm_id))
-        assert entry is not None
-        index, block, _ = farm_state(read_instance(entry).storage)
+        index, block, _ = farm_state(self._farm().storage)
         return index, block.timestamp
+
+    def is_paused(self) -> bool:
+        """Whether the farm takes no plants."""
+        return farm_state(self._farm().storage)[2]
+
+    def code_hash(self) -> bytes | None:
+        """SHA-256 of the farm's present code; `identity` follows it."""
+        found = self._farm().wasm_hash
+        if found is not None and found != self.identity.wasm_hash:
+            self.identity = replace(self.identity, wasm_hash=found)
+        return found
+
+    def has_code(self, digest: bytes) -> bool:
+        """Whether code of this hash is on the ledger."""
+        return self._data(keys.code(digest)) is not None
 
     def block(self, index: int) -> Block | None:
         """A block, if it is on the ledger."""
@@ -123,15 +137,44 @@ class Chain:
         """Ends a pail's life now."""
         self.client.engine.expire_entry(_pail_key(self.identity.farm_id, address, index))
 
+    def impoverish(self, spendable: int) -> None:
+        """Takes away what the master account may spend but for `spendable` stroops, in the next ledger."""
+        master = self.scenario.master
+        entry = self._data(keys.account(master.public_key))
+        assert entry is not None
+        account = read_account(entry)
+        taken = account.balance_stroops - account.reserved_stroops - spendable - INCLUSION_FEE
+        builder = self.client.builder(master)
+        builder.append_payment_op(self.scenario.faucet.public_key, Asset.native(), str(Decimal(taken).scaleb(-7)))
+        self.client.send(builder.build(), master)
+
     def administer(self, function: str, arguments: Sequence[Any] = ()) -> None:
         """Has the homesteader call the farm in the next ledger; does nothing if that would fail."""
-        homesteader = self.scenario.homesteader
-        builder = self.client.builder(homesteader)
-        builder.append_invoke_contract_function_op(self.identity.farm_id, function, list(arguments))
-        try:
-            self.client.send(self.client.prepare(builder.build()), homesteader)
-        except ValueError:
-            return
+        builder = self.client.builder(self.scenario.homesteader)
+        self._send(builder.append_invoke_contract_function_op(self.identity.farm_id, function, list(arguments)))
+
+    def upload(self, code: bytes) -> None:
+        """Has the homesteader put code on the ledger; does nothing if that would fail."""
+        self._send(self.client.builder(self.scenario.homesteader).append_upload_contract_wasm_op(code))
+
+    def _send(self, builder: TransactionBuilder) -> None:
+        with suppress(ValueError):
+            self.client.send(self.client.prepare(builder.build()), self.scenario.homesteader)
+
+    def _farm(self) -> Instance:
+        entry = self._data(keys.instance(self.identity.farm_id))
+        assert entry is not None
+        return read_instance(entry)
+
+    def _node(self, number: int) -> Node:
+        faults = Faults()
+        view = View(self._ledger, faults)
+        methods = {
+            **StateMethods(self._ledger, view, "").table(),
+            **HistoryMethods(view).table(),
+            "getFeeStats": self._fee_stats,
+        }
+        return Node(f"https://rpc-{number}.simulated:443", methods, faults)
 
     async def _fee_stats(self, _params: Params) -> dict[str, Any]:
         """As if everybody offered what the ledger asks for at least."""

@@ -44,7 +44,11 @@ class Health:
 
 
 class Checker:
-    """Compares; every method raises Violation."""
+    """Compares; every method raises Violation.
+
+    Attributes:
+        lied: Whether an endpoint has lied: what the ledger shows may be disputed then, and its booking wait.
+    """
 
     def __init__(self, chain: Chain, truth: Truth, health: Health) -> None:
         self._chain = chain
@@ -53,6 +57,7 @@ class Checker:
         self._links_seen = 0
         self._tables: Tables | None = None
         self._proven: set[bytes] = set()
+        self.lied = False
 
     async def check(self, tables: Tables) -> None:
         """Everything, as of the last closed ledger."""
@@ -173,7 +178,7 @@ class Checker:
     def _balances(self, tables: Tables, rows: dict[PailKey, HarvestRow]) -> None:
         """To the stroop: the books as of the ledger they were followed to, against the accounts as of that ledger."""
         cursor = tables.cursor
-        if cursor.ledger is None or cursor.unread_from is not None:
+        if cursor.ledger is None or cursor.unread_from is not None or self._disputed(tables, cursor.ledger):
             return
         held = self._truth.balances_at(cursor.ledger)
         for farmer in tables.farmers:
@@ -187,6 +192,14 @@ class Checker:
             if farmer.balance != held[address]:
                 what = f"{address} held {held[address]} at ledger {cursor.ledger}, the books say {farmer.balance}"
                 raise self._violation("balance", what)
+
+    def _disputed(self, tables: Tables, cursor: int) -> bool:
+        """Whether an attempt is kept open that a ledger already read shows, because an endpoint hid it."""
+        if not self.lied:
+            return False
+        opened = (row.attempt for row in tables.attempts.having(AttemptState.OPEN))
+        found = (self._chain.history.find((one.inner_hash or one.hash).hex()) for one in opened)
+        return any(one is not None and one[0].sequence <= cursor for one in found)
 
     def _chain_of_events(self, tables: Tables) -> None:
         links = tables.links

@@ -15,7 +15,7 @@ from backend.services.leasing import Leasing
 from kale_chain.errors import ChainError
 from simulator.chain import Chain
 from simulator.memory import MemoryStores, Tables
-from simulator.rpc import ENDPOINT, SimulatedTransport, simulated_rpc
+from simulator.rpc import SimulatedTransport, simulated_rpc
 from simulator.vault import SeededVault
 from simulator.weather import Weather
 
@@ -165,7 +165,10 @@ class Life:
         self.stores = MemoryStores(self._tables, before=self._before, after=self._after)
         leasing = self._leasing = Leasing(self.stores.lease, self._head)
         await leasing.start("a simulated backend")
-        rpc = simulated_rpc(SimulatedTransport(self._chain, self._weather, self, self._watch_sent))
+        transports = [
+            SimulatedTransport(self._chain, node, self._weather, self, self._watch_sent) for node in self._chain.nodes
+        ]
+        rpc = simulated_rpc(transports)
         parts = Parts(_settings(self._chain), self.stores, rpc, self._chain.identity, self._vault)
         after = await parts.following.start()
         await parts.quarantining.act()
@@ -237,7 +240,7 @@ def _settings(chain: Chain) -> Settings:
             "database_url": "postgresql://simulated@localhost/simulated",
             "key_file": "simulated.key",
             "stellar_network": "local",
-            "stellar_rpc_url": ENDPOINT,
+            "stellar_rpc_url": ",".join(node.name for node in chain.nodes),
             "stellar_network_passphrase": chain.identity.passphrase,
             "kale_contract_id": chain.identity.farm_id,
             "master_wallet_address": master.public_key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from devnet.errors import JsonRpcError
@@ -17,9 +17,9 @@ from kale_chain.errors import (
 from kale_chain.rpc import StellarRpc
 from kale_chain.tx import Transaction
 from simulator.chain import Chain
+from simulator.nodes import Node
 from simulator.weather import Weather, Wind
 
-ENDPOINT = "https://rpc.simulated:443"
 _TIMEOUT_SECONDS = 10.0
 
 
@@ -34,16 +34,19 @@ class SimulatedTransport:
     """Stands in for kale_chain.transport.JsonRpcTransport.
 
     Args:
-        chain: Answers.
+        chain: The ledger.
+        node: Answers.
         weather: What happens to a call on its way.
         traveller: Who calls.
         watch_sent: Told of every transaction (base64 envelope) before it goes on its way.
     """
 
-    endpoint = ENDPOINT
-
-    def __init__(self, chain: Chain, weather: Weather, traveller: Traveller, watch_sent: Callable[[str], None]) -> None:
+    def __init__(
+        self, chain: Chain, node: Node, weather: Weather, traveller: Traveller, watch_sent: Callable[[str], None]
+    ) -> None:
+        self.endpoint = node.name
         self._chain = chain
+        self._node = node
         self._weather = weather
         self._traveller = traveller
         self._watch_sent = watch_sent
@@ -64,22 +67,22 @@ class SimulatedTransport:
         await self._traveller.step(f"after {method}")
         if wind.lost_answer:
             await asyncio.sleep(_TIMEOUT_SECONDS)
-            raise RpcTimeoutError(ENDPOINT, method, "no answer within 10 s")
+            raise RpcTimeoutError(self.endpoint, method, "no answer within 10 s")
         return answer
 
     def _refuse(self, method: str, wind: Wind) -> None:
         if wind.rate_limited:
-            raise RpcRateLimitedError(ENDPOINT, method, wind.retry_after)
-        if wind.refused:
-            raise RpcUnavailableError(ENDPOINT, method, "HTTP status 503")
+            raise RpcRateLimitedError(self.endpoint, method, wind.retry_after)
+        if wind.refused or self._node.down:
+            raise RpcUnavailableError(self.endpoint, method, "HTTP status 503")
 
     async def _answer(self, method: str, parameters: dict[str, Any], wind: Wind) -> Any:
         if wind.swallowed:
             return _pretended(self._chain, parameters)
         try:
-            return await self._chain.methods[method](parameters)
+            return await self._node.answer(method, parameters)
         except JsonRpcError as error:
-            raise RpcRefusedError(ENDPOINT, method, error.code, str(error)) from error
+            raise RpcRefusedError(self.endpoint, method, error.code, str(error)) from error
 
 
 def _pretended(chain: Chain, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,10 +101,10 @@ class SimulatedEndpoint(Endpoint):
     """An endpoint with its real breaker over a simulated transport."""
 
     def __init__(self, transport: SimulatedTransport) -> None:
-        super().__init__(ENDPOINT, timeout=_TIMEOUT_SECONDS)
+        super().__init__(transport.endpoint, timeout=_TIMEOUT_SECONDS)
         self._transport = transport  # type: ignore[assignment]  # its two methods are all that is used
 
 
-def simulated_rpc(transport: SimulatedTransport) -> StellarRpc:
-    """The real client over the simulated transport."""
-    return StellarRpc(Endpoints([SimulatedEndpoint(transport)]))
+def simulated_rpc(transports: Sequence[SimulatedTransport]) -> StellarRpc:
+    """The real client over simulated transports, one an endpoint."""
+    return StellarRpc(Endpoints([SimulatedEndpoint(transport) for transport in transports]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 _SEND = "sendTransaction"
 
@@ -38,14 +39,36 @@ class Climate:
     clean_restart: float = 0.04
     restore: float = 0.02
     pail_expired: float = 0.002
+    halt: float = 0.0003
+    """Each ledger: none closes for hours."""
+    lie: float = 0.0
+    """Each ledger: one endpoint of several hides the pool's transactions for some ledgers."""
+    block_removed: float = 0.002
+    """Each block: the farm's owner removes an older one."""
+    upgrade: float = 0.002
+    """Each block: the farm gets new code."""
     stranger_works: float = 0.04
     stranger_harvests: float = 0.08
     stranger_opens: float = 0.1
     pooler_bad: float = 0.2
     """Each block: the pooler is silent, late, lying or absent."""
+    endpoints: int = 1
+    """RPC endpoints."""
+    spendable_stroops: int | None = None
+    """XLM that the master account may spend from the first block on; None: as much as there is."""
 
 
-CALM = Climate(**dict.fromkeys(Climate.__slots__, 0.0))
+_LASTING = frozenset({"endpoints", "spendable_stroops"})
+"""What a world is like in any weather."""
+
+
+def calmed(climate: Climate) -> Climate:
+    """The same world, where nothing goes wrong."""
+    chances: dict[str, Any] = dict.fromkeys(set(Climate.__slots__) - _LASTING, 0.0)
+    return replace(climate, **chances)
+
+
+CALM = calmed(Climate())
 """Nothing goes wrong."""
 
 

@@ -25,10 +25,11 @@ from simulator.checks import Checker, Health
 from simulator.errors import SimulatorError, Violation
 from simulator.life import HeadMemory, Life, follow_lives
 from simulator.memory import Tables
+from simulator.owner import Owner
 from simulator.spells import Spells
 from simulator.truth import Truth
 from simulator.vault import SeededVault
-from simulator.weather import CALM, Climate, Weather, dice
+from simulator.weather import Climate, Weather, calmed, dice
 
 _TEMPORARY_TTL = 600
 _FARMERS = 3
@@ -39,6 +40,8 @@ _BACKSTOP_LEDGERS = 2
 """Undisturbed ledgers in which the backstop must succeed."""
 _PATIENCE_LEDGERS = 400
 _DRAIN_BLOCKS = 12
+_STALLED_SECONDS = 30
+_SEVERAL_ENDPOINTS = 0.2
 _GARBAGE = 200_000
 
 
@@ -82,9 +85,16 @@ class Trace:
         self.digest.update(repr(what).encode())
 
 
+def usual(seed: int | str) -> Climate:
+    """The climate of a seed's world: one in five has three RPC endpoints, of which one may lie."""
+    if dice(seed, "climate").random() < _SEVERAL_ENDPOINTS:
+        return Climate(endpoints=3, lie=0.001)
+    return Climate()
+
+
 def simulate(seed: int | str, blocks: int, climate: Climate | None = None) -> Outcome:
     """Lets a world live for so many blocks, and then until every pail is at its end."""
-    world_climate = climate or Climate()
+    world_climate = climate or usual(seed)
     # Nearly nothing here is garbage in circles, and looking for it all along costs a tenth of the time.
     gc.set_threshold(_GARBAGE)
     with mock.patch("os.urandom", dice(seed, "ids").randbytes), _program_faults() as faults:
@@ -113,10 +123,11 @@ class World:
     """Ledger, database, backend, pooler, strangers, weather and clock."""
 
     def __init__(self, seed: int | str, climate: Climate, faults: list[str]) -> None:
-        self.chain = Chain(temporary_ttl=_TEMPORARY_TTL)
+        self.chain = Chain(temporary_ttl=_TEMPORARY_TTL, endpoints=climate.endpoints)
         self.truth = Truth(self.chain)
         self.health = Health()
         self.checker = Checker(self.chain, self.truth, self.health)
+        self.owner = Owner(self.chain, self.truth)
         self.weather = Weather(climate, dice(seed, "weather"))
         self.tables = Tables()
         self.head = HeadMemory()
@@ -131,7 +142,7 @@ class World:
         self.found: Violation | None = None
         self.life: Life | None = None
         self.lives = 0
-        self.clear: list[bool] = []
+        self._clear_late = self._clear_longest = 0
         self._checked = -1
         self._listening: asyncio.Task[None] | None = None
 
@@ -177,18 +188,21 @@ class World:
     async def ledger(self) -> None:
         """One ledger: everybody acts, it closes, and is looked at."""
         struck = self.weather.struck
-        await asyncio.sleep(LEDGER_SECONDS)
+        seconds = self.spells.next_ledger()
+        await self._wait_for_ledger(seconds)
         self.accounts.next_ledger()
         self.strangers.act()
         await self._let_pooler_act()
-        before = self.truth.index
-        record = self.chain.close(LEDGER_SECONDS)
+        before, opened = self.truth.index, self.truth.opened
+        record = self.chain.close(seconds)
         self.trace.note(record.hash, self.tables.position, self.weather.struck)
         self.checker.applied(self.tables, record)
         self.truth.read(record)
+        self.owner.act()
         healthy = self.is_healthy()
         self.health.ledgers = self.health.ledgers + 1 if healthy else 0
-        self.clear.append(healthy and self.weather.struck == struck)
+        clear = healthy and self.weather.struck == struck and seconds == LEDGER_SECONDS
+        self._count_late(record.close_time - opened, clear=clear)
         if self.truth.index != before:
             self._end_block(before)
         self._raise_faults()
@@ -197,7 +211,7 @@ class World:
 
     async def _begin(self, keeper: asyncio.Task[None]) -> None:
         """A backend, farmers with deposits, and accounts for everybody else."""
-        climate, self.weather.climate = self.weather.climate, CALM
+        climate, self.weather.climate = self.weather.climate, calmed(self.weather.climate)
         self.accounts.create()
         await self._until(lambda: self.life is not None and self.life.ready)
         made = [await self._new_farmer(number) for number in range(_FARMERS)]
@@ -207,6 +221,9 @@ class World:
             await self.ledger()
             self.truth.deposits[farmer.address] = self.chain.kale(farmer.address)
             self.pooler.knows(farmer.address, farmer.farmer_id)
+        await self._until(lambda: self.truth.index > 0)
+        if climate.spendable_stroops is not None:
+            self.chain.impoverish(climate.spendable_stroops)
         self.weather.climate = climate
         assert not keeper.done()
 
@@ -227,7 +244,7 @@ class World:
     async def _drain(self) -> None:
         """Good weather, and no more plants, until every pail is harvested."""
         self.spells.end_all()
-        self.weather.climate = self.strangers.climate = CALM
+        self.weather.climate = self.strangers.climate = calmed(self.weather.climate)
         self.strangers.patience = 0
         self.pooler.resting = True
         last = self.truth.index + _DRAIN_BLOCKS
@@ -262,17 +279,30 @@ class World:
         if unworked and self._had_time():
             raise Violation("stake lost", index, f"nothing hindered the backstop: {unworked[0]}")
         self.truth.lose(unworked, "no work")
+        self._clear_late = self._clear_longest = 0
         self.spells.new_block()
+
+    def _count_late(self, age: int, *, clear: bool) -> None:
+        """Counts ledgers in a row late in a block in which nothing went wrong."""
+        if age >= _BACKSTOP_SECONDS:
+            self._clear_late = self._clear_late + 1 if clear else 0
+            self._clear_longest = max(self._clear_longest, self._clear_late)
 
     def _had_time(self) -> bool:
         """Whether the backstop had enough ledgers in a row in which nothing went wrong."""
-        start = len(self.clear) - BLOCK_SECONDS // LEDGER_SECONDS
-        late = self.clear[start + _BACKSTOP_SECONDS // LEDGER_SECONDS - 1 :]
-        run = longest = 0
-        for clear in late:
-            run = run + 1 if clear else 0
-            longest = max(longest, run)
-        return longest > _BACKSTOP_LEDGERS
+        return self._clear_longest > _BACKSTOP_LEDGERS
+
+    async def _wait_for_ledger(self, seconds: int) -> None:
+        """Lets the time pass; where it is long, the RPC says that the network stands still."""
+        await asyncio.sleep(min(seconds, _STALLED_SECONDS))
+        if seconds > _STALLED_SECONDS:
+            self._stall(stalled=True)
+            await asyncio.sleep(seconds - _STALLED_SECONDS)
+            self._stall(stalled=False)
+
+    def _stall(self, *, stalled: bool) -> None:
+        for node in self.chain.nodes:
+            node.stalled = stalled
 
     def _sent(self, envelope: str) -> None:
         self.found = self.found or self.checker.sent(self.tables, envelope)
@@ -299,6 +329,7 @@ class World:
         if age >= _CHECK_SECONDS and self._checked != self.truth.index:
             self._checked = self.truth.index
             self.checker.unsigned(self.tables, self.spells.restored)
+            self.checker.lied = self.spells.lied
             await self.checker.check(self.tables)
 
     def _outcome(self, violation: Violation | None) -> Outcome:

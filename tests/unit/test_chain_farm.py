@@ -1,7 +1,7 @@
 """The rent a call must be ready to pay, where the RPC's simulation tells it or cannot."""
 
 from kale_chain.answers import Entries, Entry, Simulation
-from kale_chain.farm import EXTENSION_FEE_STROOPS, FarmReader
+from kale_chain.farm import EXTENSION_FEE_STROOPS, NEW_CODE_FEE_STROOPS, FarmReader
 from kale_chain.model import Block, Farm, FarmIdentity, Resources
 from kale_chain.tx import PLANT_WITHOUT_STAKE, Bounds, FarmCalls, Signer, Transaction
 from kale_chain.xdr import keys
@@ -42,6 +42,11 @@ async def test_the_rent_of_an_extension_is_simulated_with_a_margin() -> None:
 
 async def test_where_simulation_fails_the_reserve_is_a_fixed_one() -> None:
     assert await reader(FakeRpc(None)).fee_floor(DUE) == EXTENSION_FEE_STROOPS
+
+
+async def test_where_simulation_fails_new_code_has_a_reserve_for_its_whole_life() -> None:
+    upgraded = Farm(5, Block.unseen(0), paused=True, ledger=100, live_until=3_110_400, wasm_hash=b"\5" * 32)
+    assert await reader(FakeRpc(None, code_until=120_000)).fee_floor(upgraded) == NEW_CODE_FEE_STROOPS
 
 
 async def test_a_farm_extended_lately_asks_for_nothing() -> None:
