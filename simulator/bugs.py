@@ -47,7 +47,7 @@ HALTING = replace(CALM, halt=0.01, crash=0.0005)
 LIED_TO = replace(
     CALM, endpoints=3, lie=0.03, outage=0.01, lag=0.01, send_swallowed=0.05, rpc_lost_answer=0.02, queue_dropped=0.03
 )
-POOR = replace(CALM, spendable_stroops=5_000_000)
+POOR = replace(CALM, spendable_stroops=2_500_000, harvest_after_blocks=10)
 WORLDS: Mapping[str, Climate] = {
     "stormy": STORMY,
     "crashing": CRASHING,

@@ -50,10 +50,11 @@ class Checker:
         lied: Whether an endpoint has lied: what the ledger shows may be disputed then, and its booking wait.
     """
 
-    def __init__(self, chain: Chain, truth: Truth, health: Health) -> None:
+    def __init__(self, chain: Chain, truth: Truth, health: Health, harvest_after: int) -> None:
         self._chain = chain
         self._truth = truth
         self._health = health
+        self._harvest_after = harvest_after
         self._links_seen = 0
         self._tables: Tables | None = None
         self._proven: set[bytes] = set()
@@ -118,12 +119,14 @@ class Checker:
             self._proven.add(digest)
 
     def _fences(self, tables: Tables) -> None:
-        """Once a newer backend has stored an attempt, no older one does."""
+        """Once a newer backend has stored an attempt, no older one does, and only the lease's holder ends any."""
         last = 0
         for row in tables.attempts:
             if row.fence < last:
                 raise self._violation("two backends", f"fence {row.fence} stored an attempt after fence {last}")
             last = row.fence
+            if row.ended_by is not None and row.ended_by[0] != row.ended_by[1]:
+                raise self._violation("settled without the lease", f"fences {row.ended_by} ended {row}")
 
     def unsigned(self, tables: Tables, restored: tuple[int, int] | None) -> None:
         """After a restore nothing is signed until everything that could have been sent before has ended."""
@@ -167,7 +170,7 @@ class Checker:
         ledgers_in_block = BLOCK_SECONDS // LEDGER_SECONDS
         for key, pail in self._truth.open_pails.items():
             age = self._truth.index - pail.block_index
-            if key in rows and age > 4 + _HARVEST_GRACE_LEDGERS // ledgers_in_block:
+            if key in rows and age > 2 + self._harvest_after + _HARVEST_GRACE_LEDGERS // ledgers_in_block:
                 raise self._violation("not harvested", f"{pail} is {age} blocks old")
 
     def _attempts(self, tables: Tables) -> None:

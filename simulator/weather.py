@@ -52,13 +52,14 @@ class Climate:
     stranger_opens: float = 0.1
     pooler_bad: float = 0.2
     """Each block: the pooler is silent, late, lying or absent."""
+    harvest_after_blocks: int = 2
     endpoints: int = 1
     """RPC endpoints."""
     spendable_stroops: int | None = None
-    """XLM that the master account may spend from the first block on; None: as much as there is."""
+    """Of XLM, that the master account may spend from the first block on; None: as much as there is."""
 
 
-_LASTING = frozenset({"endpoints", "spendable_stroops"})
+_LASTING = frozenset({"endpoints", "spendable_stroops", "harvest_after_blocks"})
 """What a world is like in any weather."""
 
 

@@ -126,7 +126,7 @@ class World:
         self.chain = Chain(temporary_ttl=_TEMPORARY_TTL, endpoints=climate.endpoints)
         self.truth = Truth(self.chain)
         self.health = Health()
-        self.checker = Checker(self.chain, self.truth, self.health)
+        self.checker = Checker(self.chain, self.truth, self.health, climate.harvest_after_blocks)
         self.owner = Owner(self.chain, self.truth)
         self.weather = Weather(climate, dice(seed, "weather"))
         self.tables = Tables()
@@ -229,7 +229,10 @@ class World:
 
     async def _new_farmer(self, number: int) -> Farmer:
         assert self.life is not None
-        return await self.life.call(lambda parts: parts.onboarding.create(f"farmer {number}", 1000 * (number + 1), 2))
+        after = self.weather.climate.harvest_after_blocks
+        return await self.life.call(
+            lambda parts: parts.onboarding.create(f"farmer {number}", 1000 * (number + 1), after)
+        )
 
     async def _until(self, met: Callable[[], bool]) -> None:
         """Ledgers close until the condition holds. Raises Violation if the world stands still."""

@@ -147,7 +147,8 @@ class MemoryAttemptStore:
                 row = tables.attempts.get(settlement.attempt_hash)
                 if row is None or row.state is not AttemptState.OPEN:
                     continue
-                tables.attempts.put(settlement.attempt_hash, _ended(tables, row, settlement))
+                ended = replace(_ended(tables, row, settlement), ended_by=(self._session.fence, tables.lease.fence))
+                tables.attempts.put(settlement.attempt_hash, ended)
                 effects += settlement.effects
                 if settlement.fee_charged:
                     fees.append(fee_transfer(settlement.attempt_hash, settlement.fee_charged, settlement.result_ledger))

@@ -110,6 +110,8 @@ class AttemptRow:
     result_ledger: int | None = None
     fee_charged: int | None = None
     result_hash: bytes | None = None
+    ended_by: tuple[int, int] | None = None
+    """Fence of the backend that ended it, and of the lease then: for the checks alone."""
 
 
 @dataclass(frozen=True, slots=True)
