@@ -12,7 +12,7 @@ from uuid import UUID
 from backend.app import Parts
 from backend.domain.plant import PlantRequest
 from backend.domain.work import WorkReport
-from backend.errors import BackendError
+from backend.errors import BackendError, PoolerQuarantinedError
 from backend.services.planting import PlantSummary
 from kale_chain.hashing import count_zeros, work_hash
 from kale_chain.model import BLOCK_SECONDS, Block, FarmIdentity
@@ -170,8 +170,6 @@ class Strangers:
 class Pooler:
     """Asks for plants, works them late in the block, and reports; see `Mood` for how well."""
 
-    name = "pooler-1"
-
     def __init__(self, chain: Chain, truth: Truth, accounts: Accounts, climate: Climate, rolls: random.Random) -> None:
         self._climate = climate
         self._chain = chain
@@ -185,6 +183,12 @@ class Pooler:
         self._reported: set[str] = set()
         self._farmers: dict[str, UUID] = {}
         self.resting = False
+        self._names = 1
+
+    @property
+    def name(self) -> str:
+        """Who it is."""
+        return f"pooler-{self._names}"
 
     def _mood_of_block(self) -> Mood:
         return self._rolls.choice(_BAD_MOODS) if self._rolls.random() < self._climate.pooler_bad else Mood.GOOD
@@ -205,6 +209,9 @@ class Pooler:
             await self._plant(life)
             self._work()
             await self._report(life)
+        except PoolerQuarantinedError:
+            # Whoever lies is let in no longer: another pooler takes its place.
+            self._names += 1
         except (GoneError, BackendError):
             return
 
