@@ -18,7 +18,7 @@ from backend.vault.messages import Answer, Call, Fault, MalformedMessageError, S
 _log = structlog.get_logger()
 
 _ANSWER_SECONDS = 20.0
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 20.0
 _BETWEEN_TRIES_SECONDS = 0.05
 _TRIES = 2
 

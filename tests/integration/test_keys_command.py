@@ -67,7 +67,7 @@ def keys(environment: dict[str, str], tmp_path: Path) -> Keys:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        output, errors = await asyncio.wait_for(process.communicate(), timeout=60)
+        output, errors = await asyncio.wait_for(process.communicate(), timeout=120)
         assert process.returncode == code, errors.decode()
         return json.loads(output) if "--json" in arguments else output.decode() + errors.decode()
 
