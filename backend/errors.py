@@ -33,6 +33,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── DatabaseUnavailableError
 │   ├── WithdrawalsPausedError       an operator has paused withdrawals
 │   ├── QuarantinedError             nothing is signed until a ledger has closed
+│   ├── SlowReaderError              a peer does not read its stream
 │   ├── PoolerSilentError            a pooler answered nothing while three ledgers closed
 │   ├── BooksViolatedError           the books break a rule: nothing is planted
 │   ├── LedgerUnavailableError
@@ -411,6 +412,15 @@ class PoolerSilentError(UnavailableError):
     def __init__(self, pooler_id: str) -> None:
         self.pooler_id = pooler_id
         super().__init__(f"pooler {pooler_id} answered nothing while three ledgers closed; attend again")
+
+
+class SlowReaderError(UnavailableError):
+    """A peer did not take a message of a stream for long: the stream ends, and is to be resumed."""
+
+    reason = "SLOW_READER"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"a message was not taken for {seconds:g} s; resume the stream, and read faster")
 
 
 class LedgerUnavailableError(UnavailableError):

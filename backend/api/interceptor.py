@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -12,11 +14,13 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from backend.api.errors import status_of
-from backend.errors import BackendError, RateLimitedError
+from backend.errors import BackendError, RateLimitedError, SlowReaderError
 
 _log = structlog.get_logger()
 
 ERROR_DOMAIN = "kalepool.v1"
+STALL_SECONDS = 30.0
+"""How long a message may wait for a peer that reads slowly before its stream is cut."""
 _NOT_OURS = "/grpc.health."
 """The health service aborts by itself, and answers its stream in another way."""
 _NANOSECONDS = 1_000_000_000
@@ -64,16 +68,30 @@ def _answering(behaviour: Any) -> Any:
 
 
 def _streaming(behaviour: Any) -> Any:
-    async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+    async def stream(request: Any, context: Context) -> None:
         try:
-            async for response in behaviour(request, context):
-                yield response
+            async with contextlib.aclosing(behaviour(request, context)) as responses:
+                async for response in responses:
+                    await _write(context, response)
         except BackendError as error:
             await _abort(context, error)
         except Exception:  # noqa: BLE001  (likewise)
             await _abort_unexpected(context)
 
     return stream
+
+
+async def _write(context: Context, response: Any) -> None:
+    """Hands a message to a peer that takes it within reason.
+
+    Raises:
+        SlowReaderError: it does not; nothing is lost, since every stream resumes.
+    """
+    try:
+        async with asyncio.timeout(STALL_SECONDS):
+            await context.write(response)
+    except TimeoutError:
+        raise SlowReaderError(STALL_SECONDS) from None
 
 
 async def _abort(context: Context, error: BackendError) -> NoReturn:
