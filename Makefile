@@ -100,8 +100,9 @@ release: setup ## Build wheels for x86-64 and aarch64 and the sdist twice, compa
 	rm -rf dist
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/release.sh dist
 
-proto: setup ## Generate kalepool/v1 from proto/
+proto: setup ## Generate kalepool/v1 and docs/protocol-reference.md from proto/
 	PYTHON=$(PY) scripts/generate_proto.sh
+	$(PY) scripts/protocol_reference.py
 
 lock: setup ## Pin the requirements anew
 	UV=$(UV) scripts/lock_requirements.sh

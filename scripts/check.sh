@@ -43,6 +43,7 @@ step "imports" lint-imports
 step "buf lint" buf lint proto
 step "buf breaking" breaking
 step "generated code" generated_code
+step "protocol reference" python scripts/protocol_reference.py --check
 step "cargo fmt" cargo fmt --check
 step "clippy" cargo clippy --release --locked --workspace --all-targets --quiet -- --deny warnings
 step "contract fmt" cargo fmt --check --manifest-path devnet/contract/Cargo.toml

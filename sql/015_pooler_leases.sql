@@ -39,7 +39,8 @@ COMMENT ON COLUMN lease_handovers.generation IS 'The generation of the new lease
 COMMENT ON COLUMN lease_handovers.pooler_id IS 'The pooler that has the farmer since';
 COMMENT ON COLUMN lease_handovers.taken_from IS 'The pooler that had it before';
 COMMENT ON COLUMN lease_handovers.reason IS
-'silent: it answered nothing for three ledgers; drained: it said that it stops; excluded: it was revoked or quarantined';
+'silent: it answered nothing for three ledgers; drained: it said that it stops; excluded: it was revoked or
+quarantined';
 COMMENT ON COLUMN lease_handovers.ledger_sequence IS 'The last closed ledger when it was decided';
 COMMENT ON COLUMN lease_handovers.created_at IS 'When it was stored';
 

@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.fixtures.pool_service",
     "tests.fixtures.pooler_command",
     "tests.fixtures.hash_engine",
+    "tests.fixtures.grpcurl",
 ]
 
 

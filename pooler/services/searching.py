@@ -87,15 +87,16 @@ class Searching:
         reached = -1 if work.best is None else work.best.zeros
         if reached >= one.plan.target_zeros:
             return
+        start = nonce_start(work.assignment.generation, self.run_number)
         self._searches[key] = self._engine.search(
             work.assignment,
             one.plan.entropy,
             min_zeros=reached + 1,
             max_zeros=min(one.plan.target_zeros, MAX_ZEROS),
-            nonce_start=nonce_start(work.assignment.generation, self.run_number),
+            nonce_start=start,
             nonce_count=RANGE_LENGTH,
         )
-        log.debug("search started", block_index=one.index, farmer_id=_id(work), target_zeros=one.plan.target_zeros)
+        log.debug("search started", block_index=one.index, farmer_id=_id(work), nonce_start=start)
 
     def stop(self, block_index: int, address: str | None = None) -> None:
         """Ends the searches of a block, or of one farmer in it; finds on their way still count."""

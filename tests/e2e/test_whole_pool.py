@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -80,14 +79,6 @@ async def test_a_service_killed_in_mid_block_loses_no_stake(pool: Pool, service:
     outcome = await pool.close_books()
     assert all(account.balanced for account in outcome.accounts)
     assert all(account.reward_stroops > 0 for account in outcome.accounts)
-
-
-@pytest.fixture(scope="session")
-def grpcurl() -> str:
-    """The path of grpcurl, built once into the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kale-pool" / "bin"
-    script = Path(__file__).parents[2] / "scripts" / "install_grpcurl.sh"
-    return subprocess.run([script, cache], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 async def test_grpcurl_lists_describes_and_watches(pool: Pool, grpcurl: str) -> None:

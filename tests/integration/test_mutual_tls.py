@@ -322,3 +322,37 @@ async def test_wrong_hashes_quarantine_a_pooler_until_it_is_readmitted(trusted: 
             return True
 
         await pool.eventually(served)
+
+
+async def test_grpcurl_speaks_with_a_certificate_as_the_docs_show(trusted: Trusted, grpcurl: str) -> None:
+    await trusted.enrolled("north")
+    files = trusted.directory / "north-tls"
+    shown = ["-cacert", files / "ca.pem", "-cert", files / "pooler.pem", "-key", files / "pooler.key"]
+
+    async def call(*words: str, certificate: bool = True) -> tuple[int, str]:
+        options = shown if certificate else shown[:2]
+        child = await asyncio.create_subprocess_exec(
+            grpcurl, *options, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        output, _ = await asyncio.wait_for(child.communicate(), PATIENCE_SECONDS)
+        return child.returncode or 0, output.decode()
+
+    code, services = await call(trusted.address, "list")
+    assert code == 0, services
+    assert set(services.split()) == {
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "kalepool.v1.EnrolmentService",
+        "kalepool.v1.PoolService",
+        "kalepool.v1.StatusService",
+    }
+    state = json.dumps({"pooler_id": "north", "max_farmers": 20, "hashes_per_second": 5e6})
+    code, attended = await call("-d", state, trusted.address, "kalepool.v1.PoolService/Attend")
+    assert code == 0, attended
+    assert '"silent_ledgers": 3' in attended
+    state = json.dumps({"pooler_id": "south", "max_farmers": 20})
+    code, refused = await call("-d", state, trusted.address, "kalepool.v1.PoolService/Attend")
+    assert code != 0
+    assert "PermissionDenied" in refused
+    code, stranger = await call("-connect-timeout", "3", trusted.address, "list", certificate=False)
+    assert code != 0, stranger
