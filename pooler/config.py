@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from kale_common.errors import ConfigError
-from kale_common.settings import HttpUrl, Port, ServiceSettings, load, secret_from
+from kale_common.settings import HttpUrls, Port, ServiceSettings, load, secret_from
 
 FEE_ACCOUNT = "FEE_ACCOUNT_SECRET"
 BACKEND_TOKEN = "BACKEND_TOKEN"  # noqa: S105  (a variable's name)
@@ -20,11 +20,14 @@ FARMERS_PER_CHANNEL = 2
 _POOLER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def _origin(url: str) -> str:
-    """Accepts http(s)://host:port without anything behind it."""
-    if re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[^/@:\[\]]+)(:\d+)?/?", url) is None:
-        raise ValueError("must be http://host:port or https://host:port, without a path")
-    return url
+def _origins(urls: str) -> str:
+    """Accepts http(s)://host:port without anything behind it, or several of one kind."""
+    for url in urls.split(","):
+        if re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[^/@:\[\]]+)(:\d+)?/?", url) is None:
+            raise ValueError("must be http://host:port or https://host:port, without a path")
+    if len({urlsplit(url).scheme for url in urls.split(",")}) > 1:
+        raise ValueError("mixes http and https; a pooler uses one of them")
+    return urls
 
 
 def _name(text: str) -> str:
@@ -37,7 +40,8 @@ class PoolerSettings(ServiceSettings):
     """Settings of a pooler, beside those of every service.
 
     Attributes:
-        backend_api_url: The backend's gRPC listener; https means TLS.
+        backend_api_url: The backend's gRPC listener; https means TLS. Several, separated by commas, where another
+            backend takes over when one is gone.
         backend_token: What `kale-backend token create --role pooler` printed, where the backend asks for tokens.
         backend_token_file: A file that holds it instead.
         api_timeout_ms: Longest unary call, and longest silence of a stream.
@@ -58,7 +62,7 @@ class PoolerSettings(ServiceSettings):
         http_port: HTTP listener; 0: any free one.
     """
 
-    backend_api_url: Annotated[HttpUrl, AfterValidator(_origin)] = "http://localhost:3000"
+    backend_api_url: Annotated[HttpUrls, AfterValidator(_origins)] = "http://localhost:3000"
     backend_token: SecretStr | None = None
     backend_token_file: Path | None = None
     api_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 10_000
@@ -92,9 +96,9 @@ class PoolerSettings(ServiceSettings):
         secret = secret_from(BACKEND_TOKEN, self.backend_token, self.backend_token_file)
         if secret is None:
             return None
-        url = urlsplit(self.backend_api_url)
-        if url.scheme == "http" and url.hostname not in _THIS_MACHINE:
-            raise ConfigError(BACKEND_TOKEN, f"would cross the network in clear; make {self.backend_api_url} https")
+        for url in map(urlsplit, self.backend_api_url.split(",")):
+            if url.scheme == "http" and url.hostname not in _THIS_MACHINE:
+                raise ConfigError(BACKEND_TOKEN, f"would cross the network in clear; make {url.geturl()} https")
         return secret.get_secret_value()
 
     @property

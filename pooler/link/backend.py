@@ -14,7 +14,7 @@ from pooler.domain.presence import Notice, State
 from pooler.domain.report import Acknowledgement, Report
 from pooler.errors import BackendError, BackendRefusedError, BackendSilentError
 from pooler.link.endpoint import Line
-from pooler.link.faults import translated
+from pooler.link.faults import out_of_reach, translated
 from pooler.link.messages import acknowledgement, notice, plant_message, report_request, state_request
 from pooler.ports import PlantMessage, PlantsDone
 
@@ -162,10 +162,13 @@ class GrpcBackend:
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
         """Translates gRPC's errors, and keeps what they say of the backend's health."""
+        channel = self._line.channel
         try:
             yield
         except grpc.aio.AioRpcError as error:
             fault = translated(error)
+            if out_of_reach(error):
+                self._line.turn(channel)
             self._heard(None if isinstance(fault, BackendRefusedError) else str(fault))
             raise fault from error
         except BackendError as error:

@@ -1,6 +1,7 @@
 """From BACKEND_API_URL to a gRPC channel."""
 
 import asyncio
+from collections import deque
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -27,7 +28,8 @@ class Line:
     """The channel to the backend. An async context manager: leaving it closes the channel.
 
     Args:
-        url: `http://host:port` (plain) or `https://host:port` (TLS).
+        urls: `http://host:port` (plain) or `https://host:port` (TLS); several, separated by commas, where another
+            backend takes over when one is gone.
         identity: This pooler's certificate, for a pool with its own authority. Without it TLS trusts the system's
             certificates and shows none.
 
@@ -35,8 +37,8 @@ class Line:
         IdentityFilesError: The certificate cannot be read.
     """
 
-    def __init__(self, url: str, identity: Identity | None = None) -> None:
-        self._url = url
+    def __init__(self, urls: str, identity: Identity | None = None) -> None:
+        self._urls = deque(urls.split(","))
         self._identity = identity
         self._closing: set[asyncio.Task[None]] = set()
         self.channel = self._opened()
@@ -54,13 +56,25 @@ class Line:
 
     def renew(self) -> None:
         """Goes over to a channel with the certificate as it lies in the files now; calls under way may end."""
+        self._go_over(_LAST_CALLS_SECONDS)
+
+    def turn(self, failed: grpc.aio.Channel) -> None:
+        """A backend cannot be reached by the channel `failed`: goes over to the next, if there are several.
+
+        Does nothing where another call has gone over before.
+        """
+        if failed is self.channel and len(self._urls) > 1:
+            self._urls.rotate(-1)
+            self._go_over(None)
+
+    def _go_over(self, grace: float | None) -> None:
         old, self.channel = self.channel, self._opened()
-        closing = asyncio.create_task(old.close(_LAST_CALLS_SECONDS))
+        closing = asyncio.create_task(old.close(grace))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
     def _opened(self) -> grpc.aio.Channel:
-        parts = urlsplit(self._url)
+        parts = urlsplit(self._urls[0])
         secure = parts.scheme == "https"
         target = f"{_host(parts.hostname or '')}:{parts.port or (443 if secure else 80)}"
         if not secure:

@@ -39,3 +39,9 @@ def translated(error: grpc.aio.AioRpcError) -> BackendError:
     if isinstance(meaning, Retry):
         return BackendRefusedError(code.name, details, meaning)
     return BackendUnavailableError(f"{code.name}: {details}")
+
+
+def out_of_reach(error: grpc.aio.AioRpcError) -> bool:
+    """Whether no backend answered: its own errors carry details, gRPC's do not."""
+    told = {key for key, _ in error.trailing_metadata() or ()}
+    return error.code() is grpc.StatusCode.UNAVAILABLE and "grpc-status-details-bin" not in told
