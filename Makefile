@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 TEST_JOBS ?= 2
 BENCH_ARGS ?=
 
-.PHONY: help setup build demo test check sim deep kill bench bench-naive bench-planner bench-reliability wheel release proto lock format clean
+.PHONY: help setup build demo test check sim deep kill soak bench bench-naive bench-planner bench-reliability wheel release proto lock format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -78,6 +78,11 @@ deep: build ## What takes long: miri, property tests with many more cases
 
 kill: build ## Kill PostgreSQL and the backend while they farm: KILLS=200 SEED=1
 	$(PY) -m simulator.kills --kills $(KILLS) --seed $(SEED)
+
+soak: BLOCKS := $(if $(filter file,$(origin BLOCKS)),300,$(BLOCKS))
+soak: FARMERS := $(if $(filter file,$(origin FARMERS)),100,$(FARMERS))
+soak: build ## Farm with a fault every minute: BLOCKS=300 FARMERS=100 SEED=1; Ctrl-C ends it early
+	$(PY) -m simulator.soak --blocks $(BLOCKS) --farmers $(FARMERS) --seed $(SEED)
 
 bench: build ## Measure the nonce search against other implementations: BENCH_ARGS="--svg FILE"
 	PYTHONPATH=. $(PY) benches/hash_rate.py $(BENCH_ARGS)

@@ -30,6 +30,7 @@ from kale_common.settings import (
     Port,
     ServiceSettings,
     SharedSettings,
+    check_all,
     is_loopback,
     load,
     secret_from,
@@ -327,9 +328,7 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
         ConfigError: a variable is missing or malformed.
     """
     settings = load(Settings, env_file)
-    settings.master()
-    settings.payout_rules()
-    settings.webhook()
+    check_all(settings.master, settings.payout_rules, settings.webhook)
     return settings
 
 

@@ -5,6 +5,7 @@ A setting's environment variable is its name in capitals.
 
 import ipaddress
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -162,6 +163,24 @@ def load(settings: type[S], env_file: Path | None = Path(".env"), **overrides: A
         raise _config_error(error) from None
     except UnicodeDecodeError:
         raise ConfigError(None, f"{env_file} is not a text file in UTF-8") from None
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Runs checks of settings that are well-formed each by itself.
+
+    Raises:
+        ConfigError: In one line, what all of them found.
+    """
+    found: list[ConfigError] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            found.append(error)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise ConfigError(None, "; ".join(str(error) for error in found))
 
 
 def secret_from(variable: str, value: SecretStr | None, file: Path | None) -> SecretStr | None:

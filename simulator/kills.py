@@ -123,7 +123,7 @@ async def _run(options: Options, kills: Kills, console: Console) -> Report:
     async with contextlib.AsyncExitStack() as stack:
         pool = await Pool.start(options, stack, Console(quiet=True))
         killed = await _kill(pool, kills, console)
-        outcome, standing = await _close(pool)
+        outcome, standing = await close_pool(pool)
     return Report(
         seed=kills.seed,
         kills=killed.total(),
@@ -148,7 +148,7 @@ async def _kill(pool: Pool, kills: Kills, console: Console) -> Counter[str]:
         what = "both" if lot < BOTH_SHARE else "backend" if lot < BOTH_SHARE + BACKEND_SHARE else "postgresql"
         await _crash(pool, what)
         killed[what] += 1
-        standing = await _standing(pool)
+        standing = await standing_of(pool)
         console.print(
             f"{done}/{kills.number} {what} killed; {standing.planted} planted, {standing.harvested} harvested, "
             f"{standing.lost} lost, {standing.open_attempts} attempts open"
@@ -169,13 +169,13 @@ async def _crash(pool: Pool, what: str) -> None:
         await backend.start()
 
 
-async def _close(pool: Pool) -> tuple[Outcome, Standing]:
+async def close_pool(pool: Pool) -> tuple[Outcome, Standing]:
     """Waits until every block but the newest is harvested, and closes the books."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_SECONDS):
             while await _unharvested(pool):
                 await pool.moved()
-    return await pool.close_books(), await _standing(pool)
+    return await pool.close_books(), await standing_of(pool)
 
 
 async def _unharvested(pool: Pool) -> int:
@@ -190,7 +190,8 @@ async def _unharvested(pool: Pool) -> int:
     return int(row[0])
 
 
-async def _standing(pool: Pool) -> Standing:
+async def standing_of(pool: Pool) -> Standing:
+    """Counts of the pool's rows now."""
     async with await psycopg.AsyncConnection.connect(pool.database_url, autocommit=True) as connection:
         row = await (await connection.execute(_STANDING)).fetchone()
     assert row is not None

@@ -43,8 +43,5 @@ async def examine(settings: DrillSettings, port: int) -> Examination:
         _, violations = await SqlMoneyStore(database).check()
     finally:
         await database.close()
-    seeds = settings.seeds()
-    canary = None
-    if seeds is not None and held.canary is not None:
-        canary = seeds.signer(held.canary).address
+    canary = None if held.canary is None else settings.seeds().signer(held.canary).address
     return Examination(held.farmers, held.last_event_at, summary(violations) if violations else None, canary)

@@ -10,8 +10,9 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from backend.backup.sealing import BackupKey, read_key, read_public_key
 from backend.backup.tools import PostgresTools
-from backend.config import ENV_FILE, database_url
-from backend.vault import FileKeys, KeyRing, Seeds
+from backend.config import ENV_FILE, KeySettings, database_url
+from backend.key_ring import key_ring
+from backend.vault import Seeds
 from kale_common.errors import ConfigError
 from kale_common.settings import NETWORKS, LogLevel, Network, SharedSettings, load
 
@@ -97,40 +98,36 @@ class TakingSettings(BackupSettings):
     backup_slot: Annotated[str, Field(pattern="^[a-z0-9_]{1,60}$")] = "kale_backup"
 
 
-class DrillSettings(BackupSettings):
+class DrillSettings(BackupSettings, KeySettings):
     """What it takes to look into a restored database.
 
     Attributes:
         database_url: The backend's database: role, password and name are taken of it, never its host.
-        key_file: The key that seals the farmers' seeds; without it no canary key is opened.
         stellar_network: mainnet, testnet or local.
         stellar_network_passphrase: The network's passphrase; has a default except for local.
     """
 
     database_url: Annotated[SecretStr, AfterValidator(database_url)]
-    key_file: Path | None = None
     stellar_network: Network = "testnet"
     stellar_network_passphrase: str | None = None
 
     def secrets(self) -> list[str]:
         """Texts that must never be logged."""
-        return self.secrets_of(self.database_url)
+        return [*self.secrets_of(self.database_url), *super().secrets()]
 
-    def seeds(self) -> Seeds | None:
-        """What opens a canary key; None without KEY_FILE.
+    def seeds(self) -> Seeds:
+        """What opens a canary key.
 
         Raises:
-            ConfigError: The network's passphrase is missing.
+            ConfigError: The network's passphrase is missing, or the settings of the keys' device are incomplete.
             KeyFileError: The key file cannot be used.
         """
-        if self.key_file is None:
-            return None
         passphrase = self.stellar_network_passphrase
         if passphrase is None:
             passphrase = NETWORKS[self.stellar_network].get("stellar_network_passphrase")
         if passphrase is None:
             raise ConfigError("STELLAR_NETWORK_PASSPHRASE", "is not set and has no default for this STELLAR_NETWORK")
-        return Seeds(KeyRing([FileKeys(self.key_file)]), passphrase)
+        return Seeds(key_ring(self), passphrase)
 
 
 def load_backup_settings(env_file: Path | None = ENV_FILE) -> BackupSettings:
