@@ -200,6 +200,9 @@ async def _soak(options: Options, blocks: int, pause: float, seed: int, console:
         faults = _Faults(pool, seed, console)
         usage = {name: Usage() for name in WATCHED}
         sampling = asyncio.create_task(_sample(pool, usage))
+        while not pool.picture.backend.chain.ledger_sequence:
+            await pool.moved()
+        # The running block may be too old for a plant.
         first = faults.block + 1
         await _until_over(faults, first + blocks, pause, stop)
         sampling.cancel()
