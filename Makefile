@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 TEST_JOBS ?= 2
 BENCH_ARGS ?=
 
-.PHONY: help setup build demo test check sim deep kill soak bench bench-naive bench-planner bench-reliability wheel release proto lock format clean
+.PHONY: help setup build demo test check sim deep kill lives soak bench bench-naive bench-planner bench-reliability wheel release proto lock format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -83,6 +83,9 @@ soak: BLOCKS := $(if $(filter file,$(origin BLOCKS)),300,$(BLOCKS))
 soak: FARMERS := $(if $(filter file,$(origin FARMERS)),100,$(FARMERS))
 soak: build ## Farm with a fault every minute: BLOCKS=300 FARMERS=100 SEED=1; Ctrl-C ends it early
 	$(PY) -m simulator.soak --blocks $(BLOCKS) --farmers $(FARMERS) --seed $(SEED)
+
+lives: build ## Whole lives of farmers, from the first deposit to the exit: FARMERS=50 BLOCKS=5
+	LIVES_FARMERS=$(FARMERS) LIVES_BLOCKS=$(BLOCKS) $(PY) -m pytest -n0 -s -q tests/e2e/test_farmers_lives.py
 
 bench: build ## Measure the nonce search against other implementations: BENCH_ARGS="--svg FILE"
 	PYTHONPATH=. $(PY) benches/hash_rate.py $(BENCH_ARGS)
