@@ -118,7 +118,7 @@ def plan_plants(view: PlantView, candidates: Iterable[Candidate], *, ledger: int
 
 
 def _scored(view: PlantView, ordered: Sequence[Candidate], gap: int) -> list[_Scored]:
-    """The candidates with their stakes, which depend on what all of them score together."""
+    """The candidates with their stakes, which depend on what all of them score together; the most valuable first."""
     scoring = Scoring(view.block)
     base = _base_score(view, scoring, gap, len(ordered))
     most = [min(max(one.allowed_stroops, 0), max(view.block.max_stake, 0)) for one in ordered]
@@ -128,7 +128,11 @@ def _scored(view: PlantView, ordered: Sequence[Candidate], gap: int) -> list[_Sc
     share = ours / (ours + rivals) if ours else Fraction(0)
     unit = _reward_of(view, ours, scoring.widest)
     stakes = [stake(view.block, stroops, unit=unit, share=share, loss=view.losses.chance) for stroops in most]
-    return [_Scored(one, stroops, base + scoring.stake(stroops)) for one, stroops in zip(ordered, stakes, strict=True)]
+    scored = [
+        _Scored(one, stroops, base + scoring.stake(stroops)) for one, stroops in zip(ordered, stakes, strict=True)
+    ]
+    # Works are submitted in this order, too.
+    return sorted(scored, key=lambda one: (-one.stake, one.candidate.farmer))
 
 
 def _base_score(view: PlantView, scoring: Scoring, gap: int, farmers: int) -> Fraction:

@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 
 from kale_chain.model import Block
 from kale_chain.planning.fees import inclusion_fee
-from kale_chain.planning.inputs import Chances, ClockEstimate, Market, OpenPail, WorkView
+from kale_chain.planning.inputs import (
+    Candidate,
+    Chances,
+    ClockEstimate,
+    LossHistory,
+    Market,
+    OpenPail,
+    PlantView,
+    WorkView,
+)
 from kale_chain.planning.laws import LATENCY, TURNOVER, Landings, Law, works_in
+from kale_chain.planning.plants import plan_plants
 from kale_chain.planning.timing import Timing, insured_by, tries_needed
 from kale_chain.planning.works import WorkPlan, plan_works
 from kale_chain.planning.zeros import MAX_ZEROS, target_zeros
@@ -225,3 +235,24 @@ def test_a_young_or_lone_farm_has_no_target_but_the_deadline() -> None:
     assert target_zeros(replace(USUAL.block, min_zeros=0, max_zeros=0)) == MAX_ZEROS
     assert target_zeros(USUAL.block, lone=True) == MAX_ZEROS
     assert target_zeros(USUAL.block) == 9
+
+
+@given(st.lists(st.integers(0, 3000 * KALE), min_size=1, max_size=9), st.integers(1, 4), st.integers(0, 10_000))
+def test_farmers_are_worked_for_in_the_order_they_are_planted_in_and_with_the_same_gap(
+    allowed: list[int], capacity: int, lost: int
+) -> None:
+    chances = Chances(ledger_capacity=capacity)
+    plants = plan_plants(
+        PlantView(
+            INDEX, USUAL.block, USUAL.clock, USUAL.market, 10**8, losses=LossHistory(10_000, lost), chances=chances
+        ),
+        [Candidate(f"G{number}", stroops) for number, stroops in enumerate(allowed)],
+    ).farmers
+    pails = [OpenPail(one.farmer, INDEX, one.plant_ledger, one.stake_stroops, best_zeros=7) for one in plants]
+    works = plan_works(replace(USUAL, chances=chances), pails)
+    assert [work.farmer for work in works] == [plant.farmer for plant in plants]
+    insured = [
+        work.insurance.ledger - plant.plant_ledger for work, plant in zip(works, plants, strict=True) if work.insurance
+    ]
+    assert len(insured) == len(works)
+    assert len(set(insured)) == 1
