@@ -1,12 +1,16 @@
 """The pool against a naive one of equal size on the same farm: what each earns with the same machine.
 
 Runs the local ledger with neighbours and two whole pools on it, as processes of their own: the real one, and one whose
-pooler plants and works without a plan (`naive_pooler.py`). Both have as many farmers with the same deposits and stakes,
-and one search thread each on the same kernel. Reports for each block what both were paid, and the ratio of all.
+pooler plants and works without a plan (`naive_pooler.py`) and whose backend stakes a tenth of each balance. Both have
+as many farmers with the same deposits, and one search thread each on the same kernel. One more farmer stakes 1,300 KALE
+in every block, as on the main network, where that was the median of the largest stakes in December 2024. Reports for
+each block what both were paid, and the ratio of all.
 """
 
 import argparse
 import asyncio
+import contextlib
+import itertools
 import json
 import os
 import sys
@@ -14,6 +18,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -23,15 +28,79 @@ from stellar_sdk import Keypair
 from devnet.demo import books
 from devnet.demo.pool import Options, Pool, ledger_of
 from devnet.demo.processes import DemoError, Service
+from kale_chain.errors import RpcError
+from kale_chain.farm import FarmReader
+from kale_chain.hashing import count_zeros, work_hash
+from kale_chain.identify import identify
+from kale_chain.model import Block, FarmIdentity
+from kale_chain.rpc import StellarRpc
+from kale_chain.tx import Bounds, FarmCalls, Signer, fee_bump
 
 LOOK_SECONDS = 2.0
 KALE = books.STROOPS_PER_KALE
+WHALE_STROOPS = 1_300 * KALE
+WHALE_ZEROS = 4
+WHALE_WORKS = 240
+"""Seconds of a block's age after which the whale works."""
 
 
 class NaivePool(Pool):
     """A pool with the naive pooler."""
 
     pooler = ("benches.naive_pooler",)
+    backend_settings = MappingProxyType({"STAKE_POLICY": "asked"})
+
+
+class Whale:
+    """A farmer of its own, with the faucet's account: plants a large stake, and works late enough, in every block."""
+
+    def __init__(self, rpc: StellarRpc, identity: FarmIdentity, faucet: Signer) -> None:
+        self._rpc = rpc
+        self._reader = FarmReader(rpc, identity)
+        self._calls = FarmCalls(identity)
+        self._signer = faucet
+        self._done: tuple[int, str] = (-1, "")
+
+    async def farm(self) -> None:
+        """Farms for ever."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS / 4)
+            with contextlib.suppress(RpcError):
+                await self._act()
+
+    async def _act(self) -> None:
+        last = await self._rpc.latest_ledger()
+        index = (await self._reader.farm()).index
+        block = await self._reader.block(index)
+        if block is None:
+            return
+        age = last.close_time - block.timestamp
+        bounds = Bounds(max_ledger=last.sequence + 4)
+        account = (await self._reader.accounts([self._signer.address]))[self._signer.address]
+        common = {"farmer": self._signer.address, "block_index": index, "sequence": account.sequence + 1}
+        if self._done[0] != index and age < WHALE_WORKS:
+            call = self._calls.plant(stake=WHALE_STROOPS, bounds=bounds, **common)
+            self._done = (index, "planted")
+        elif self._done == (index, "planted") and age >= WHALE_WORKS:
+            nonce = next(n for n in itertools.count() if self._zeros(index, n, block) >= WHALE_ZEROS)
+            digest = work_hash(index, nonce, block.entropy, self._signer.address)
+            call = self._calls.work(source=self._signer.address, digest=digest, nonce=nonce, bounds=bounds, **common)
+            self._done = (index, "worked")
+        else:
+            return
+        await self._rpc.send(fee_bump(call.signed_by(self._signer), self._signer).envelope)
+
+    def _zeros(self, index: int, nonce: int, block: Block) -> int:
+        return count_zeros(work_hash(index, nonce, block.entropy, self._signer.address))
+
+
+async def start_whale(ledger: Service, stack: AsyncExitStack) -> None:
+    """Has a whale farm until the stack is closed."""
+    record = ledger.record
+    rpc = await stack.enter_async_context(StellarRpc(record["rpc_url"]))
+    identity = await identify(rpc, farm_id=record["farm_id"], passphrase=record["passphrase"])
+    task = asyncio.create_task(Whale(rpc, identity, Signer.from_secret(record["faucet_secret"])).farm())
+    stack.callback(task.cancel)
 
 
 async def own_master(ledger: Service, url: str) -> Service:
@@ -58,6 +127,7 @@ async def measure(options: Options) -> list[dict[str, Any]]:
             folder.mkdir()
             mine = ledger if not pools else await own_master(ledger, ledger.record["rpc_url"])
             pools.append(await kind.join(mine, replace(options, directory=folder, run_id=name), stack, screen))
+        await start_whale(ledger, stack)
         seen = 0
         while True:
             blocks = await both(pools)

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import grpc.aio
@@ -76,6 +77,8 @@ class Pool:
 
     pooler = ("pooler", "run")
     """The program that works: a module and its arguments."""
+    backend_settings: Mapping[str, str] = MappingProxyType({})
+    """Settings of the backend beside those that a demonstration needs."""
 
     def __init__(self, options: Options, ledger: Service, postgres: EmbeddedPostgres, screen: Console) -> None:
         self.postgres = postgres
@@ -137,6 +140,7 @@ class Pool:
             "KEY_FILE": str(key_file),
             "HARVEST_CHANNELS": str(min(100, max(20, self._options.farmers))),
             **self._ports(3000, 8000),
+            **self.backend_settings,
         }
         if not key_file.exists():
             await Service("key", "backend", "key", "create", env=env, directory=directory).run()
