@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
+import grpc.aio
 import psutil
 import psycopg
 import pytest
@@ -19,9 +20,10 @@ from backend.vault.key_ring import KeyRing
 from backend.vault.sealing import SEED_BYTES, SeedOwner, open_into
 from devnet.demo import books
 from devnet.demo.pool import Options, Pool
+from kalepool.v1 import farmers_pb2_grpc, statement_pb2, wallet_pb2, wallet_pb2_grpc
 from tests.fixtures.canary import Canaries, LoopbackPackets, environment_of, files_below, memory_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 FARMERS = 3
 PATIENCE_SECONDS = 240
@@ -80,6 +82,32 @@ async def farmed(pool: Pool) -> None:
             await pool.moved()
 
 
+async def paid_out(pool: Pool) -> None:
+    """One farmer takes something out and gets a statement; another leaves. Returns once the ledger has paid both."""
+    faucet = Keypair.from_secret(pool.services["ledger"].record["faucet_secret"]).public_key
+    destination = wallet_pb2.Destination(address=faucet)
+    staying, leaving, *_ = pool.picture.wallets
+    async with grpc.aio.insecure_channel(pool.address("backend")) as channel:
+        wallet = wallet_pb2_grpc.WalletServiceStub(channel)
+        withdrawal = await wallet.Withdraw(
+            wallet_pb2.WithdrawRequest(
+                farmer_id=staying, idempotency_key="canary", amount_stroops=10_000_000, destination=destination
+            )
+        )
+        exit_ = await wallet.Exit(
+            wallet_pb2.ExitRequest(farmer_id=leaving, idempotency_key="canary", destination=destination)
+        )
+        for farmer, payment in ((staying, withdrawal.withdrawal), (leaving, exit_.withdrawal)):
+            request = wallet_pb2.GetWithdrawalRequest(farmer_id=farmer, withdrawal_id=payment.withdrawal_id)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while (await wallet.GetWithdrawal(request)).withdrawal.state != wallet_pb2.WITHDRAWAL_STATE_PAID:
+                    await pool.moved()
+        statement = farmers_pb2_grpc.FarmerServiceStub(channel).GetStatement(
+            statement_pb2.GetStatementRequest(farmer_id=staying)
+        )
+        assert [part async for part in statement]
+
+
 @pytest.mark.skipif(not LoopbackPackets.allowed(), reason="recording packets takes the right to open raw sockets")
 async def test_no_secret_leaves_its_place(tmp_path: Path) -> None:
     options = Options(FARMERS, 1, 3, close_seconds=0.3, keep=True, directory=tmp_path, run_id="canary")
@@ -88,6 +116,7 @@ async def test_no_secret_leaves_its_place(tmp_path: Path) -> None:
         async with contextlib.AsyncExitStack() as stack:
             pool = await Pool.start(options, stack, Console(quiet=True))
             await farmed(pool)
+            await paid_out(pool)
             seeds = farmers_seeds(pool, tmp_path / "sealing.key")
             assert len(seeds) == FARMERS
             keys = {"key-encryption key": read_key_file(tmp_path / "sealing.key")}
