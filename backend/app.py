@@ -35,6 +35,7 @@ from backend.observation import Observation
 from backend.ports.stores import Stores
 from backend.ports.vault import Vault
 from backend.services.access import ChainAccess
+from backend.services.accounts import AccountsCheck
 from backend.services.attending import Attending
 from backend.services.backstop import Backstop
 from backend.services.booking import Booking
@@ -237,7 +238,10 @@ class Parts:
         self.recovering = Recovering(stores, self.chain)
         self.quarantining = Quarantining(stores, self.chain, self.recovering)
         self.endpoints = EndpointWatch(RpcEndpointProbe(rpc))
-        self.board = StatusBoard(stores, feed, self.chain, self.extending, self.endpoints)
+        self.accounts = AccountsCheck(stores, self.chain)
+        self.board = StatusBoard(
+            stores, feed, self.chain, self.extending, endpoints=self.endpoints, accounts=self.accounts
+        )
         witnesses, rules = RpcWitnesses(rpc, identity), settings.payout_rules()
         self.withdrawing = Withdrawing(stores, self.chain, rules, identity.asset_issuer)
         self.paying = Paying(stores, self.chain, witnesses, self.withdrawing, rules)
@@ -272,6 +276,7 @@ class Parts:
             ("endpoints", self.endpoints.act, PROBE_SECONDS),
             ("booking", self.booking.fill, None),
             ("books", self.books.act, None),
+            ("accounts", self.accounts.act, None),
         )
         return [
             ("following", self.following.run(after)),

@@ -14,6 +14,7 @@ from backend.errors import DatabaseUnavailableError, LedgerUnavailableError
 from backend.ports.chain import EndpointReport, LedgerFeed
 from backend.ports.stores import PoolCounts, Stores
 from backend.services.access import ChainAccess
+from backend.services.accounts import AccountsCheck
 from backend.services.endpoints import EndpointWatch
 from backend.services.extending import Extending
 from backend.services.pulse import Pulse
@@ -63,11 +64,19 @@ class StatusBoard:
     """Keeps watch over the components. `changed` beats at every closed ledger and change of a component's health."""
 
     def __init__(
-        self, stores: Stores, feed: LedgerFeed, chain: ChainAccess, extending: Extending, endpoints: EndpointWatch
+        self,
+        stores: Stores,
+        feed: LedgerFeed,
+        chain: ChainAccess,
+        extending: Extending,
+        *,
+        endpoints: EndpointWatch,
+        accounts: AccountsCheck,
     ) -> None:
         self._stores = stores
         self._feed = feed
         self._endpoints = endpoints
+        self._accounts = accounts
         self._reader = chain.reader
         self._factory = chain.factory
         self._watch = chain.watch
@@ -128,6 +137,7 @@ class StatusBoard:
             *self._quarantine(),
             *self._books(),
             *self._lives(),
+            *self._farmers(),
             *self._voters(),
         )
 
@@ -154,6 +164,10 @@ class StatusBoard:
             f"{risk.pails} unharvested pails with stakes of {Decimal(risk.stake_stroops) / STROOPS_PER_KALE:f} KALE"
         )
         return (Component("harvests", Health.DEGRADED, f"{staked} have used up to {risk.percent} % of their lives"),)
+
+    def _farmers(self) -> Sequence[Component]:
+        wrong = self._accounts.fault
+        return () if wrong is None else (Component("farmers", Health.DEGRADED, wrong),)
 
     def _stellar(self) -> Component:
         fault = self._feed.fault or self._watch.fault
