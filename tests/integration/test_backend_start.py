@@ -129,7 +129,11 @@ async def test_check_looks_at_everything(settings: Settings) -> None:
     }
     code, output, _ = await cli(settings | {"STELLAR_RPC_URL": f"http://{NOWHERE}"}, "check", "--json")
     assert code == 3
-    assert {one["name"] for one in json.loads(output) if not one["ok"]} == {"farm", "master account", "channel accounts"}
+    assert {one["name"] for one in json.loads(output) if not one["ok"]} == {
+        "farm",
+        "master account",
+        "channel accounts",
+    }
 
 
 async def test_check_tells_of_a_quarantine(settings: Settings) -> None:
