@@ -147,6 +147,7 @@ class Backend:
         stating = Stating(stores.statements, identity, StatementKey.open(settings.statement_key_path()))
         await self._listen(parts, door, stating, stack)
         self._spawn("lease", leasing.hold())
+        self._spawn("trust", parts.trusting.run())
         for name, coroutine in parts.tasks(after):
             self._spawn(name, coroutine)
 
@@ -281,7 +282,6 @@ class Parts:
         return [
             ("following", self.following.run(after)),
             ("status", self.board.run()),
-            ("trust", self.trusting.run()),
             ("fees", repeat("fees", watch, self.chain.factory.refresh)),
             *((name, repeat(name, watch, act, seconds=seconds)) for name, act, seconds in duties),
         ]
