@@ -75,9 +75,9 @@ class ManyPoolers:
         }
         for step in ("create", "fund"):
             await Service(f"{name}-{step}", "pooler", "accounts", step, env=env, directory=self._directory).run()
-        service = await self._stack.enter_async_context(
-            Service(name, "pooler", "run", env=env, directory=self._directory)
-        )
+        service = Service(name, "pooler", "run", env=env, directory=self._directory)
+        self._stack.push_async_callback(stopped, service)
+        await service.start()
         self.poolers[name] = service
         return service
 
@@ -117,6 +117,12 @@ class ManyPoolers:
                 if record.get("event") == "search started":
                     found.append((record["block_index"], record["farmer_id"], record["nonce_start"]))
         return found
+
+
+async def stopped(service: Service) -> None:
+    """Stops a pooler that was not killed."""
+    if service.running:
+        await service.stop()
 
 
 @pytest.fixture
