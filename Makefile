@@ -21,6 +21,7 @@ NEIGHBOURS ?= 20
 KEEP ?=
 KILLS ?= 200
 SEED ?= 1
+STORE ?= memory
 PYTEST_ARGS ?=
 TEST_JOBS ?= 2
 BENCH_ARGS ?=
@@ -69,8 +70,8 @@ check: build | $(DENY) ## Lint, types, import rules, protocol, licences, SQL
 	CARGO_DENY=$(DENY) scripts/check.sh
 
 sim: BLOCKS := $(if $(filter file,$(origin BLOCKS)),2000,$(BLOCKS))
-sim: build ## Simulate: BLOCKS=2000 SEED=1 JOBS=2; a run that was stopped goes on
-	$(PY) -m simulator --blocks $(BLOCKS) --seed $(SEED) --jobs $(JOBS) \
+sim: build ## Simulate: BLOCKS=2000 SEED=1 JOBS=2 STORE=memory (or postgres); a run that was stopped goes on
+	$(PY) -m simulator --blocks $(BLOCKS) --seed $(SEED) --jobs $(JOBS) --store $(STORE) \
 		--results $(CACHE)/simulator/$(shell git describe --always --dirty).jsonl
 
 deep: build ## What takes long: miri, property tests with many more cases

@@ -12,8 +12,8 @@ from backend.services.submitting import LEDGER_WINDOW
 from devnet.records import LedgerRecord
 from kale_chain.model import BLOCK_SECONDS
 from simulator.chain import LEDGER_SECONDS, Chain
+from simulator.database import SimulatedDatabase
 from simulator.errors import Violation
-from simulator.memory import MemoryStores
 from simulator.memory.tables import HarvestRow, Tables
 from simulator.truth import PailKey, Truth
 
@@ -56,14 +56,17 @@ class Checker:
         self._health = health
         self._harvest_after = harvest_after
         self._links_seen = 0
-        self._tables: Tables | None = None
         self._proven: set[bytes] = set()
         self.lied = False
 
-    async def check(self, tables: Tables) -> None:
+    def forget(self) -> None:
+        """What was looked at is looked at again: the database was restored."""
+        self._proven.clear()
+        self._links_seen = 0
+
+    async def check(self, database: SimulatedDatabase) -> None:
         """Everything, as of the last closed ledger."""
-        if tables is not self._tables:
-            self._tables, self._proven, self._links_seen = tables, set(), 0
+        tables = database.tables
         rows = {(row.address, row.block_index): row for row in tables.harvests}
         self._proofs(tables)
         self._fences(tables)
@@ -72,7 +75,7 @@ class Checker:
         self._attempts(tables)
         self._balances(tables, rows)
         self._chain_of_events(tables)
-        _, wrong = await MemoryStores(tables).money.check()
+        wrong = await database.check_books()
         if wrong:
             raise self._violation("ledger check", str(wrong[0]))
 
@@ -92,9 +95,10 @@ class Checker:
             if row is not None and row.state is not AttemptState.OPEN:
                 raise self._violation("ended without proof", f"ledger {ledger.sequence} applied what was {row.state}")
 
-    async def final(self, tables: Tables) -> None:
+    async def final(self, database: SimulatedDatabase) -> None:
         """After everybody had time: nothing is open, and every pail that could be harvested was."""
-        await self.check(tables)
+        await self.check(database)
+        tables = database.tables
         for pail in self._truth.open_pails.values():
             raise self._violation("never harvested", f"{pail}")
         if tables.attempts.having(AttemptState.OPEN):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,14 @@ import typer
 from simulator.shards import SHARD_BLOCKS, Result, Results, Shard, run_all, run_shard, shards_of
 
 _SUMS = ("ledgers", "pails", "lost", "checks", "lives", "restores")
+
+
+class Store(StrEnum):
+    """The kinds of databases."""
+
+    MEMORY = "memory"
+    POSTGRES = "postgres"
+
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -25,6 +34,7 @@ def simulate(
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     shard: Annotated[int, typer.Option(min=1, help="Blocks of one world.")] = SHARD_BLOCKS,
     results: Annotated[Path | None, typer.Option(help="Records finished shards; a later run goes on from it.")] = None,
+    store: Annotated[Store, typer.Option(help="What the worlds keep their rows in.")] = Store.MEMORY,
     replay: Annotated[str | None, typer.Option(help="A shard's seed, as a violation names it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -33,10 +43,10 @@ def simulate(
     Ends with 0 if no promise was broken, with 1 and what replays it at the first that was.
     """
     if replay is not None:
-        _tell([run_shard(Shard(replay, blocks))], seconds=0.0, as_json=as_json)
+        _tell([run_shard(Shard(replay, blocks, store))], seconds=0.0, as_json=as_json)
         return
     record = Results(results)
-    shards, finished = shards_of(seed, blocks, size=shard), record.finished()
+    shards, finished = shards_of(seed, blocks, size=shard, store=store), record.finished()
     found = [finished[one] for one in shards if one in finished]
     started = time.monotonic()
     for result in run_all([one for one in shards if one not in finished], jobs=jobs):

@@ -14,7 +14,7 @@ from backend.errors import BackendError, DatabaseUnavailableError, LeaseLostErro
 from backend.services.leasing import Leasing
 from kale_chain.errors import ChainError
 from simulator.chain import Chain
-from simulator.memory import MemoryStores, Tables
+from simulator.database import SimulatedDatabase
 from simulator.rpc import SimulatedTransport, simulated_rpc
 from simulator.vault import SeededVault
 from simulator.weather import Weather
@@ -54,7 +54,7 @@ class Life:
 
     Args:
         chain: The ledger.
-        tables: The database.
+        database: Its database.
         head: The head's record outside it.
         vault: The farmers' keys.
         weather: What goes wrong on the way to ledger and database.
@@ -71,7 +71,7 @@ class Life:
         self,
         *,
         chain: Chain,
-        tables: Tables,
+        database: SimulatedDatabase,
         head: HeadMemory,
         vault: SeededVault,
         weather: Weather,
@@ -82,7 +82,7 @@ class Life:
         self.ended = asyncio.Event()
         self.fault: BaseException | None = None
         self._chain = chain
-        self._tables = tables
+        self._database = database
         self._head = head
         self._vault = vault
         self._weather = weather
@@ -148,7 +148,7 @@ class Life:
         self.ended.set()
         self.ready = False
         if self.parts is not None or self._leasing is not None:
-            self._tables.disconnect(self.stores.session)
+            self._database.disconnect(self.stores)
         for task in list(self._tasks):
             task.cancel()
 
@@ -162,7 +162,7 @@ class Life:
         self.end()
 
     async def _start(self) -> None:
-        self.stores = MemoryStores(self._tables, before=self._before, after=self._after)
+        self.stores = self._database.open(before=self._before, after=self._after)
         leasing = self._leasing = Leasing(self.stores.lease, self._head)
         await leasing.start("a simulated backend")
         transports = [
@@ -171,6 +171,7 @@ class Life:
         rpc = simulated_rpc(transports)
         parts = Parts(_settings(self._chain), self.stores, rpc, self._chain.identity, self._vault)
         after = await parts.following.start()
+        await parts.trusting.look()
         await parts.quarantining.act()
         self.parts = parts
         self._run("lease", leasing.hold(every=_RENEW_SECONDS))

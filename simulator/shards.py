@@ -22,15 +22,17 @@ class Shard:
     Attributes:
         seed: Of its world.
         blocks: How many it lives for.
+        store: What it keeps its rows in: a name of `simulator.world.DATABASES`.
     """
 
     seed: str
     blocks: int
+    store: str = "memory"
 
     @property
     def command(self) -> str:
         """What runs it again, alone."""
-        return f"python -m simulator --replay {self.seed} --blocks {self.blocks}"
+        return f"python -m simulator --replay {self.seed} --blocks {self.blocks} --store {self.store}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,15 @@ class Result:
     violation: str | None
 
 
-def shards_of(seed: int, blocks: int, *, size: int = SHARD_BLOCKS) -> list[Shard]:
+def shards_of(seed: int, blocks: int, *, size: int = SHARD_BLOCKS, store: str = "memory") -> list[Shard]:
     """The shards of a run: the same for the same seed and number of blocks."""
     sizes = [min(size, blocks - start) for start in range(0, blocks, size)]
-    return [Shard(f"{seed}.{number}", part) for number, part in enumerate(sizes)]
+    return [Shard(f"{seed}.{number}", part, store) for number, part in enumerate(sizes)]
 
 
 def run_shard(shard: Shard) -> Result:
     """Runs one."""
-    outcome = simulate(shard.seed, shard.blocks)
+    outcome = simulate(shard.seed, shard.blocks, store=shard.store)
     return Result(shard, _plain(outcome), None if outcome.violation is None else str(outcome.violation))
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from kale_chain.model import BLOCK_SECONDS
 from simulator.chain import LEDGER_SECONDS
 from simulator.life import Life
-from simulator.memory import Tables
 from simulator.truth import PailKey
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Spells:
         self._halt_seconds = 0
         self._count = 0
         self._spells: dict[str, Spell] = {}
-        self._snapshot: Tables | None = None
+        self._backed_up: int | None = None
         self._snapshot_block = 0
         self._rival: Life | None = None
         self._busy: list[asyncio.Task[object]] = []
@@ -177,7 +176,7 @@ class Spells:
     def _begin_rival(self) -> None:
         """Another backend starts while one runs whose connection to the database broke unnoticed."""
         if self._world.life is not None and self._world.life.ready:
-            self._world.tables.holder = None
+            self._world.database.free_lock()
             self._rival = self._world.new_life()
             self._run(self._rival.start())
             self._begin("second backend", self._end_rival, longest=20)
@@ -190,19 +189,20 @@ class Spells:
     def _remember(self) -> None:
         """Takes a backup now and then."""
         if self._world.truth.index - self._snapshot_block >= _SNAPSHOT_BLOCKS:
-            self._snapshot = self._world.tables.snapshot()
+            self._backed_up = self._world.database.back_up()
             self._snapshot_block = self._world.truth.index
 
     def _restore(self) -> None:
         """The database is lost, and the last backup takes its place."""
-        if self._snapshot is None:
+        if self._backed_up is None:
             return
         self.restores += 1
         self._end_rival()
         if self._world.life is not None:
             self._world.life.end()
-        self._world.tables = self._snapshot.restored()
-        self.restored = self._world.chain.sequence, self._snapshot.lease.fence
+        self._world.database.restore()
+        self._world.checker.forget()
+        self.restored = self._world.chain.sequence, self._backed_up
 
     def _run(self, coroutine: Coroutine[Any, Any, object]) -> None:
         self._busy = [task for task in self._busy if not task.done()]

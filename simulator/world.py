@@ -7,7 +7,7 @@ import gc
 import hashlib
 import logging
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -17,15 +17,17 @@ import structlog
 
 from backend.domain.farmer import Farmer, FarmerState
 from backend.domain.signing import SigningRules
+from backend.services import trusting
 from kale_chain.model import BLOCK_SECONDS
 from simulator import loop as virtual
 from simulator.actors import Accounts, Pooler, Strangers
 from simulator.chain import LEDGER_SECONDS, Chain
 from simulator.checks import Checker, Health
+from simulator.database import MemoryDatabase, SimulatedDatabase
 from simulator.errors import SimulatorError, Violation
 from simulator.life import HeadMemory, Life, follow_lives
-from simulator.memory import Tables
 from simulator.owner import Owner
+from simulator.postgres import PostgresDatabase
 from simulator.spells import Spells
 from simulator.truth import Truth
 from simulator.vault import SeededVault
@@ -43,6 +45,10 @@ _DRAIN_BLOCKS = 12
 _STALLED_SECONDS = 30
 _SEVERAL_ENDPOINTS = 0.2
 _GARBAGE = 200_000
+
+
+DATABASES: Mapping[str, Callable[[], SimulatedDatabase]] = {"memory": MemoryDatabase, "postgres": PostgresDatabase}
+"""Kinds of databases by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +98,28 @@ def usual(seed: int | str) -> Climate:
     return Climate()
 
 
-def simulate(seed: int | str, blocks: int, climate: Climate | None = None) -> Outcome:
-    """Lets a world live for so many blocks, and then until every pail is at its end."""
+def simulate(seed: int | str, blocks: int, climate: Climate | None = None, *, store: str = "memory") -> Outcome:
+    """Lets a world live for so many blocks, and then until every pail is at its end.
+
+    Args:
+        seed: Decides everything that happens.
+        blocks: How many it lives for.
+        climate: What goes wrong how often; None: as usual.
+        store: What it keeps its rows in: a name of `DATABASES`.
+    """
     world_climate = climate or usual(seed)
     # Nearly nothing here is garbage in circles, and looking for it all along costs a tenth of the time.
     gc.set_threshold(_GARBAGE)
-    with mock.patch("os.urandom", dice(seed, "ids").randbytes), _program_faults() as faults:
-        return virtual.run(World(seed, world_climate, faults).live(blocks))
+    patches = (
+        mock.patch("os.urandom", dice(seed, "ids").randbytes),
+        mock.patch.object(trusting, "LOOK_SECONDS", LEDGER_SECONDS),
+    )
+    with patches[0], patches[1], _program_faults() as faults:
+        database = DATABASES[store]()
+        try:
+            return virtual.run(World(seed, world_climate, faults, database).live(blocks))
+        finally:
+            database.close()
 
 
 @contextmanager
@@ -122,14 +143,16 @@ def _program_faults() -> Iterator[list[str]]:
 class World:
     """Ledger, database, backend, pooler, strangers, weather and clock."""
 
-    def __init__(self, seed: int | str, climate: Climate, faults: list[str]) -> None:
+    def __init__(
+        self, seed: int | str, climate: Climate, faults: list[str], database: SimulatedDatabase | None = None
+    ) -> None:
         self.chain = Chain(temporary_ttl=_TEMPORARY_TTL, endpoints=climate.endpoints)
         self.truth = Truth(self.chain)
         self.health = Health()
         self.checker = Checker(self.chain, self.truth, self.health, climate.harvest_after_blocks)
         self.owner = Owner(self.chain, self.truth)
         self.weather = Weather(climate, dice(seed, "weather"))
-        self.tables = Tables()
+        self.database = MemoryDatabase() if database is None else database
         self.head = HeadMemory()
         rules = SigningRules.of(self.chain.identity, self.chain.scenario.master.public_key)
         self.vault = SeededVault(self.chain.signer("faucet"), rules)
@@ -169,7 +192,7 @@ class World:
         self.lives += 1
         return Life(
             chain=self.chain,
-            tables=self.tables,
+            database=self.database,
             head=self.head,
             vault=self.vault,
             weather=self.weather,
@@ -195,8 +218,9 @@ class World:
         await self._let_pooler_act()
         before, opened = self.truth.index, self.truth.opened
         record = self.chain.close(seconds)
-        self.trace.note(record.hash, self.tables.position, self.weather.struck)
-        self.checker.applied(self.tables, record)
+        tables = self.database.tables
+        self.trace.note(record.hash, tables.position, self.weather.struck)
+        self.checker.applied(tables, record)
         self.truth.read(record)
         self.owner.act()
         healthy = self.is_healthy()
@@ -215,7 +239,7 @@ class World:
         self.accounts.create()
         await self._until(lambda: self.life is not None and self.life.ready)
         made = [await self._new_farmer(number) for number in range(_FARMERS)]
-        await self._until(lambda: len(self.tables.farmers.having(FarmerState.ACTIVE)) == _FARMERS)
+        await self._until(lambda: len(self.database.tables.farmers.having(FarmerState.ACTIVE)) == _FARMERS)
         for farmer in made:
             self.accounts.deposit(farmer.address, _DEPOSIT)
             await self.ledger()
@@ -254,7 +278,7 @@ class World:
         await self._until(lambda: not self.truth.open_pails or self.truth.index >= last)
         for _ in range(2 * BLOCK_SECONDS // LEDGER_SECONDS):
             await self.ledger()
-        await self.checker.final(self.tables)
+        await self.checker.final(self.database)
 
     async def _keep_alive(self) -> None:
         """Starts a backend whenever there is none, as a service manager does."""
@@ -308,7 +332,7 @@ class World:
             node.stalled = stalled
 
     def _sent(self, envelope: str) -> None:
-        self.found = self.found or self.checker.sent(self.tables, envelope)
+        self.found = self.found or self.checker.sent(self.database.tables, envelope)
 
     def _raise_faults(self) -> None:
         if self.found is not None:
@@ -331,9 +355,9 @@ class World:
         age = self.chain.close_time - self.truth.opened
         if age >= _CHECK_SECONDS and self._checked != self.truth.index:
             self._checked = self.truth.index
-            self.checker.unsigned(self.tables, self.spells.restored)
+            self.checker.unsigned(self.database.tables, self.spells.restored)
             self.checker.lied = self.spells.lied
-            await self.checker.check(self.tables)
+            await self.checker.check(self.database)
 
     def _outcome(self, violation: Violation | None) -> Outcome:
         pails = self.truth.pails.values()

@@ -92,7 +92,7 @@ def test_violation_ends_the_command_with_1_and_tells_what_replays_it(tmp_path: P
     told = json.loads(result.stdout)
     assert (told["violations"], told["blocks"]) == (1, 5)
     assert told["found"][0]["what"].startswith("plant without pail in block ")
-    assert told["found"][0]["replay"] == "python -m simulator --replay 1.0 --blocks 5"
+    assert told["found"][0]["replay"] == "python -m simulator --replay 1.0 --blocks 5 --store memory"
     assert Results(tmp_path / "results.jsonl").finished() == {}
 
 
