@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from backend.domain.trust import CertificateKind
+from backend.tls import authority as authorities
 from backend.tls.authority import Authority
 from kale_common.certificates import (
     certificate_pem,
@@ -200,7 +201,16 @@ def self_signed(name: str) -> tuple[bytes, bytes]:
     return key_pem(key), certificate_pem(made)
 
 
-@pytest.mark.parametrize("stranger", ["none", "self-signed", "another authority"])
+def expired(name: str, authority: Authority) -> tuple[bytes, bytes]:
+    """A key and a certificate of the pool's own authority that ended a minute ago."""
+    key = new_key()
+    signer = authority._key, authority._own.subject
+    uses = authorities._client_uses()
+    made = authorities._certificate(common_name(name), key.public_key(), signer, timedelta(minutes=-1), uses)
+    return key_pem(key), certificate_pem(made)
+
+
+@pytest.mark.parametrize("stranger", ["none", "self-signed", "another authority", "expired"])
 async def test_strangers_do_not_get_past_the_handshake(trusted: Trusted, tmp_path: Path, stranger: str) -> None:
     authority = (tmp_path / "tls" / "ca.pem").read_bytes()
     key: bytes | None = None
@@ -211,6 +221,8 @@ async def test_strangers_do_not_get_past_the_handshake(trusted: Trusted, tmp_pat
         other, own = Authority.create(tmp_path / "other", ["localhost"]), new_key()
         key = key_pem(own)
         certificate = other.issue(signing_request(own, "p-1"), "p-1", CertificateKind.POOLER).pem
+    elif stranger == "expired":
+        key, certificate = expired("p-1", Authority.open(tmp_path / "tls"))
     credentials = grpc.ssl_channel_credentials(authority, key, certificate)
     async with grpc.aio.secure_channel(trusted.address, credentials) as channel:
         stub: enrolment_pb2_grpc.EnrolmentServiceAsyncStub = enrolment_pb2_grpc.EnrolmentServiceStub(channel)
