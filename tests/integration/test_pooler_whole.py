@@ -105,7 +105,10 @@ async def test_a_pooler_killed_in_mid_block_loses_nothing(field: Field, funded: 
         assert pail.zeros > before
         assert pail.gap == 57
     assert [block.block_index for block in field.service.blocks] == [field.index] * 2
-    assert {request.request_id for request in field.service.requests} == {f"pooler:{field.index}"}
+    asked = {request.request_id for request in field.service.requests}
+    # The next block is asked for a little before it can open.
+    assert f"pooler:{field.index}" in asked
+    assert asked <= {f"pooler:{field.index}", f"pooler:{field.index + 1}"}
 
 
 @pytest.mark.parametrize("age", [215, 275])
