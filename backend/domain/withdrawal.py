@@ -21,9 +21,9 @@ _HARVEST_SECONDS = 60
 """From the end of a block to its harvests: two ledgers, or twelve where many are due."""
 DAY_SECONDS = 86_400
 """What a daily limit counts: the last so many seconds of ledger time."""
-QUIET_SECONDS = 15
-"""Ledger time around the opening of a block in which nothing is paid out: a farmer has one transaction at a time, and
-its plant comes first then."""
+QUIET_BEFORE_SECONDS, QUIET_AFTER_SECONDS = 40, 15
+"""Ledger time before and after the opening of a block in which no payment is sent: a farmer has one transaction at a
+time, which may wait for six ledgers, and its plant comes first then."""
 
 
 class WithdrawalKind(StrEnum):
@@ -319,7 +319,8 @@ def ledger_refusal(operation_code: str) -> Refusal:
 def is_quiet(view: FarmView) -> bool:
     """Whether a block opens just now, so that farmers' accounts are left to their plants."""
     left = view.turnover_time - view.ledger.close_time
-    return abs(left) <= QUIET_SECONDS or left >= BLOCK_SECONDS - QUIET_SECONDS
+    opened_just_now = left >= BLOCK_SECONDS - QUIET_AFTER_SECONDS
+    return opened_just_now or -QUIET_AFTER_SECONDS <= left <= QUIET_BEFORE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,10 @@ class Paying:
             await self._let_go(view)
         await self._give_up(cursor)
         await self._check()
-        if not is_quiet(view):
-            async with self._chain.promising:
+        async with self._chain.promising:
+            # Others may have held the lock for ledgers: what is built of an old view would be too late.
+            view = self._chain.watch.view
+            if not is_quiet(view):
                 await self._send(view)
 
     async def _set_cut(self, view: FarmView) -> None:

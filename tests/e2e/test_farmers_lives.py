@@ -100,11 +100,12 @@ async def test_farmers_come_farm_are_paid_and_leave_and_everything_agrees(
                 payments = [
                     (await withdraw(pool, one.farmer_id, "w-1", PAID, to(payee.address))).withdrawal for one in leavers
                 ]
+                payments = await until_ended(pool, *payments)
             if number == BLOCKS - 1:
                 exits = await leave(pool, leavers, payee.address)
             await work(pool, farmers, block)
         await work(pool, stayers, await plant(pool, stayers, "r-after"))
-        ended = await until_ended(pool, *payments, *exits)
+        ended = [*payments, *await until_ended(pool, *exits)]
         assert {one.state for one in ended} == {wallet_pb2.WITHDRAWAL_STATE_PAID}
         await in_order(pool, query)
         assert await reserved(world) == before + len(stayers) * 15_000_000

@@ -160,7 +160,7 @@ def test_payment_is_known_by_its_memo_or_its_terms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "quiet"), [(0, True), (15, True), (16, False), (284, False), (285, True), (315, True), (316, False)]
+    ("age", "quiet"), [(0, True), (15, True), (16, False), (259, False), (260, True), (315, True), (316, False)]
 )
 def test_nothing_is_paid_while_a_block_opens(age: int, quiet: bool) -> None:
     assert is_quiet(view(age)) is quiet
