@@ -21,12 +21,12 @@ from backend.domain.money import (
     Transfer,
     TransferReason,
     adjustment,
-    cut_transfer,
     ending_transfer,
     reopening_transfer,
     shortfalls,
     stake_transfer,
 )
+from backend.domain.payout_books import cut_transfer
 
 _CURSOR = text("SELECT ledger_sequence, unread_from, coalesce(equal_at, 0) AS equal_at FROM chain_cursor FOR UPDATE")
 _ACCOUNTS = text("""

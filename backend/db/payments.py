@@ -9,7 +9,8 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db.database import select_ids
-from backend.domain.money import Transfer, movement_transfer, payout_transfers
+from backend.domain.money import Transfer, movement_transfer
+from backend.domain.payout_books import payout_transfers
 from backend.domain.settlement import BalanceMoved, Effect, ExitRewound, WithdrawalFailed, WithdrawalPaid
 from backend.domain.withdrawal import (
     Destination,

@@ -6,7 +6,7 @@ Double entry: every transfer's legs sum to zero in each asset. Amounts are stroo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
@@ -77,8 +77,6 @@ class TransferReason(StrEnum):
 
 ALARMING = frozenset({TransferKind.TAKEN, TransferKind.REOPENED, TransferKind.OUTFLOW, TransferKind.ADJUSTMENT})
 """Transfers that are never to happen silently."""
-BASIS_POINTS = 10_000
-"""The whole, in hundredths of a percent."""
 FARMER_KINDS = frozenset({AccountKind.AVAILABLE, AccountKind.STAKED})
 """Accounts that each farmer has, and that never fall below zero."""
 _LOSS_REASONS = {
@@ -248,7 +246,7 @@ def stake_transfer(pail: BookedPail, *, equal_at: int) -> Transfer:
     source = _available(pail.farmer_id, pail.planted_ledger, equal_at)
     return Transfer(
         TransferKind.STAKE,
-        _legs((source, -pail.stake_stroops), ((AccountKind.STAKED, pail.farmer_id), pail.stake_stroops)),
+        legs_of((source, -pail.stake_stroops), ((AccountKind.STAKED, pail.farmer_id), pail.stake_stroops)),
         farmer_id=pail.farmer_id,
         block_index=pail.block_index,
         ledger=pail.planted_ledger,
@@ -270,7 +268,7 @@ def ending_transfer(pail: BookedPail, *, equal_at: int) -> Transfer:
         reason = known or TransferReason.OTHER_LOSS
     else:
         kind, target = TransferKind.TAKEN, (AccountKind.UNOBSERVED, None)
-    legs = _legs(
+    legs = legs_of(
         (staked, -pail.stake_stroops), ((AccountKind.MINT, None), -reward), (target, pail.stake_stroops + reward)
     )
     return Transfer(
@@ -285,50 +283,12 @@ def ending_transfer(pail: BookedPail, *, equal_at: int) -> Transfer:
     )
 
 
-def cut_of(reward_stroops: int, basis_points: int) -> int:
-    """The pool's part of a reward: floor(reward · basis points / 10,000) stroops, so that the farmer keeps the rest."""
-    return reward_stroops * basis_points // BASIS_POINTS
-
-
-def cut_transfer(pail: BookedPail) -> Transfer:
-    """What the pool takes of a harvest: a claim on KALE that stays on the farmer's account until it is paid out."""
-    cut = cut_of(pail.reward_stroops or 0, pail.cut_basis_points) if pail.state is HarvestState.CONFIRMED else 0
-    return Transfer(
-        TransferKind.CUT,
-        _legs(((AccountKind.DUE, pail.farmer_id), cut), ((AccountKind.CLAIMS, None), -cut)),
-        farmer_id=pail.farmer_id,
-        block_index=pail.block_index,
-        ledger=pail.ended_ledger,
-        transaction_hash=pail.harvest_hash,
-    )
-
-
-def payout_transfers(moved: BalanceMoved, *, cut_stroops: int) -> list[Transfer]:
-    """What a withdrawal's transaction moved: KALE to its destination, and the pool's cut."""
-    paid = -moved.stroops - cut_stroops
-    available, external = (AccountKind.AVAILABLE, moved.farmer_id), (AccountKind.EXTERNAL, None)
-    due, claims = (AccountKind.DUE, moved.farmer_id), (AccountKind.CLAIMS, None)
-    payment = Transfer(
-        TransferKind.WITHDRAWAL,
-        _legs((available, -paid), (external, paid)),
-        farmer_id=moved.farmer_id,
-        ledger=moved.ledger,
-        transaction_hash=moved.transaction_hash,
-        counterparty=moved.counterparty,
-    )
-    cut = ((available, -cut_stroops), (external, cut_stroops), (due, -cut_stroops), (claims, cut_stroops))
-    return [
-        payment,
-        replace(payment, kind=TransferKind.CUT_PAID, legs=_legs(*cut), counterparty=NOBODY),
-    ]
-
-
 def reopening_transfer(pail: BookedPail, was: HarvestState) -> Transfer:
     """The stake of a pail that was held to be lost or taken, and is alive."""
     source = AccountKind.LOSS if was is HarvestState.LOST else AccountKind.UNOBSERVED
     return Transfer(
         TransferKind.REOPENED,
-        _legs(((source, None), -pail.stake_stroops), ((AccountKind.STAKED, pail.farmer_id), pail.stake_stroops)),
+        legs_of(((source, None), -pail.stake_stroops), ((AccountKind.STAKED, pail.farmer_id), pail.stake_stroops)),
         farmer_id=pail.farmer_id,
         block_index=pail.block_index,
         number=str(pail.closings),
@@ -339,7 +299,7 @@ def movement_transfer(moved: BalanceMoved) -> Transfer:
     """A payment to or from a farmer's account: a deposit, or an outflow that nobody ordered."""
     return Transfer(
         TransferKind.DEPOSIT if moved.stroops > 0 else TransferKind.OUTFLOW,
-        _legs(
+        legs_of(
             ((AccountKind.AVAILABLE, moved.farmer_id), moved.stroops), ((AccountKind.EXTERNAL, None), -moved.stroops)
         ),
         farmer_id=moved.farmer_id,
@@ -353,7 +313,7 @@ def fee_transfer(attempt_hash: bytes, fee_charged: int, ledger: int) -> Transfer
     """A transaction's fee, in stroops of XLM."""
     return Transfer(
         TransferKind.FEE,
-        _legs(((AccountKind.MASTER, None), -fee_charged), ((AccountKind.FEES, None), fee_charged)),
+        legs_of(((AccountKind.MASTER, None), -fee_charged), ((AccountKind.FEES, None), fee_charged)),
         ledger=ledger,
         transaction_hash=attempt_hash.hex(),
     )
@@ -361,7 +321,7 @@ def fee_transfer(attempt_hash: bytes, fee_charged: int, ledger: int) -> Transfer
 
 def adjustment(account: Account, stroops: int, reason: TransferReason, *, ledger: int | None, number: str) -> Transfer:
     """What a farmer's account must be set right by; `number` tells one adjustment of an account from another."""
-    legs = _legs((account, stroops), ((AccountKind.UNOBSERVED, None), -stroops))
+    legs = legs_of((account, stroops), ((AccountKind.UNOBSERVED, None), -stroops))
     return Transfer(
         TransferKind.ADJUSTMENT,
         legs,
@@ -390,7 +350,8 @@ def _available(farmer_id: UUID, ledger: int, equal_at: int) -> Account:
     return AccountKind.AVAILABLE, farmer_id
 
 
-def _legs(*legs: tuple[Account, int]) -> Mapping[Account, int]:
+def legs_of(*legs: tuple[Account, int]) -> Mapping[Account, int]:
+    """The legs that move anything."""
     return {account: stroops for account, stroops in legs if stroops}
 
 

@@ -16,12 +16,12 @@ from backend.domain.money import (
     TransferKind,
     TransferReason,
     adjustment,
-    cut_transfer,
     ending_transfer,
     reopening_transfer,
     shortfalls,
     stake_transfer,
 )
+from backend.domain.payout_books import cut_transfer
 from backend.domain.plant import PlantState
 from simulator.memory.tables import HarvestRow, Tables
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from backend.domain.farmer import FarmerState
-from backend.domain.money import AccountKind, Transfer, movement_transfer, payout_transfers
+from backend.domain.money import AccountKind, Transfer, movement_transfer
+from backend.domain.payout_books import payout_transfers
 from backend.domain.plant import Plant, PlantState
 from backend.domain.settlement import BalanceMoved, ExitRewound, WithdrawalFailed, WithdrawalPaid
 from backend.domain.withdrawal import LIVE, RESERVING, Withdrawal, WithdrawalKind, WithdrawalState, paid_by

@@ -168,7 +168,12 @@ async def test_reflection_lists_and_describes_the_services(pool: Pool) -> None:
     }
     described = await asked(file_containing_symbol="kalepool.v1.PoolService")
     file = descriptor_pb2.FileDescriptorProto.FromString(described.file_descriptor_response.file_descriptor_proto[0])
-    assert {method.name for method in file.service[0].method} == {"Plant", "ReportWork", "ReportBlock"}
+    assert {method.name for method in file.service[0].method} == {
+        "Plant",
+        "ReportWork",
+        "ReportBlock",
+        "Attend",
+    }
 
 
 async def test_message_beyond_64_kib_is_refused(pool: Pool) -> None:

@@ -11,9 +11,9 @@ from stellar_sdk import MuxedAccount
 from backend.domain import wallet_requests
 from backend.domain.attempt import Attempt, AttemptKind, AttemptState
 from backend.domain.farmer import FarmerKey
-from backend.domain.money import cut_of
 from backend.domain.outcome import settlement_of
 from backend.domain.payout import PayoutAddress, Reach, destination_of, effective_time, in_effect
+from backend.domain.payout_books import cut_of
 from backend.domain.plant import FarmView
 from backend.domain.result import TransactionResult
 from backend.domain.settlement import Effect, ExitRewound, WithdrawalFailed, WithdrawalPaid
