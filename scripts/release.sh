@@ -27,7 +27,7 @@ build() {
         )
         rm -rf "$into/target"
     done
-    (cd "$source" && maturin sdist --quiet --out "$into/dist")
+    (cd "$source" && maturin sdist --out "$into/dist")
 }
 
 for number in first second; do
