@@ -1,6 +1,6 @@
 """Who may call what: tokens, rules and rate limits, without any service."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,8 @@ from backend.domain.access import (
 from backend.domain.rate import Rate, RateLimits
 from backend.errors import InvalidRequestError, PermissionDeniedError, UnauthenticatedError
 
-FARMER = uuid4()
+FARMER = UUID("0b8a3f0e-6a6b-4a7c-9d55-0f3d1c2b4a59")
+ANOTHER = UUID("5f1e2d3c-4b5a-4678-8765-a1b2c3d4e5f6")
 OWN = Rule(Scope.READ, "farmer_id")
 
 
@@ -46,7 +47,7 @@ def test_tokens_differ_and_only_their_form_has_a_digest() -> None:
     [
         (PUBLIC, None, None),
         (OWN, farmers(Scope.READ), str(FARMER)),
-        (OWN, operators(Scope.READ), str(uuid4())),
+        (OWN, operators(Scope.READ), str(ANOTHER)),
         (Rule(Scope.OPERATE), operators(Scope.OPERATE), None),
         (Rule(Scope.STATUS, WHOEVER), farmers(Scope.STATUS), None),
     ],
@@ -61,7 +62,7 @@ def test_call_passes(rule: Rule, principal: Principal | None, farmer_id: str | N
         (None, operators(*Scope), None, "no token is good"),
         (Rule(Scope.OPERATE), operators(Scope.READ), None, "lacks the scope operate"),
         (OWN, farmers(Scope.MONEY), str(FARMER), "lacks the scope read"),
-        (OWN, farmers(Scope.READ), str(uuid4()), "another farmer's"),
+        (OWN, farmers(Scope.READ), str(ANOTHER), "another farmer's"),
         (OWN, farmers(Scope.READ), str(FARMER).upper(), "another farmer's"),
         (OWN, farmers(Scope.READ), None, "another farmer's"),
         (Rule(Scope.READ), farmers(Scope.READ), str(FARMER), "concerns the pool"),

@@ -13,7 +13,7 @@ from backend.config import Settings
 from backend.domain.access import new_token
 from kale_common.redaction import REDACTED, Redactor
 
-PAIR = Keypair.random()
+PAIR = Keypair.from_raw_ed25519_seed(bytes(range(32)))
 SEED, RAW = PAIR.secret, PAIR.raw_secret_key()
 WORDS = "p@ss w/ö&rd"
 
@@ -61,7 +61,7 @@ def test_known_password_is_hidden_in_every_form(form: str) -> None:
     ("text", "cleaned"),
     [
         (f"found {SEED}.", "found [redacted]."),
-        (f"token {new_token()} refused", "token [redacted] refused"),
+        pytest.param(f"token {new_token()} refused", "token [redacted] refused", id="token"),
         ("Authorization: Bearer abc.def-1", "Authorization: Bearer [redacted]"),
         ("authorization: basic dXNlcjpwdw==", "authorization: basic [redacted]"),
         ("postgresql://user:pw@h:5432/d", "postgresql://[redacted]@h:5432/d"),
