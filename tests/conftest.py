@@ -27,6 +27,7 @@ pytest_plugins = [
 ]
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps a file's tests together when several workers share them, and all that run a whole pool in a row.
 
