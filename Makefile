@@ -54,11 +54,13 @@ build: setup ## Build both Rust extensions into their packages
 demo: build ## Farm KALE on a local ledger: FARMERS=10 BLOCKS=3 NEIGHBOURS=20 KEEP=
 	$(PY) -m devnet.demo --farmers $(FARMERS) --blocks $(BLOCKS) --neighbours $(NEIGHBOURS) $(if $(KEEP),--keep)
 
+# Whole pools run one after another: they want the same ports and both cores.
 test: build ## Run every test: TEST_JOBS=2 at a time
 	cargo test --release --locked --quiet --package kale_hash_rs
 	cargo test --release --locked --quiet --package kale_devnet_engine
 	cargo test --locked --quiet --manifest-path devnet/contract/Cargo.toml
-	UV=$(UV) $(PY) -m pytest --numprocesses $(TEST_JOBS) --dist loadgroup $(PYTEST_ARGS)
+	UV=$(UV) $(PY) -m pytest -m "not e2e" --numprocesses $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(PY) -m pytest -m e2e $(PYTEST_ARGS)
 
 # Its packages on the Python index are years behind and cannot read today's licence names.
 $(DENY):

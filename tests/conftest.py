@@ -2,7 +2,6 @@
 
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 # How busy the machine is must not decide whether a test passes.
@@ -25,14 +24,3 @@ pytest_plugins = [
     "tests.fixtures.hash_engine",
     "tests.fixtures.grpcurl",
 ]
-
-
-@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps a file's tests together when several workers share them, and all that run a whole pool in a row.
-
-    A file's tests share fixtures; whole pools want the same ports.
-    """
-    for item in items:
-        whole_pool = item.get_closest_marker("e2e") is not None
-        item.add_marker(pytest.mark.xdist_group("whole pool" if whole_pool else str(item.path)))
