@@ -69,8 +69,8 @@ async def test_a_service_killed_in_mid_block_loses_no_stake(pool: Pool, service:
     await pool.services[service].crash()
     await pool.services[service].start()
 
-    rows = await until(pool, lambda rows: all(row.harvested for row in block(rows, hit)))
-    assert all(row.complete for row in block(rows, hit))
+    # A report of work may be stored after its pail was harvested.
+    rows = await until(pool, lambda rows: all(row.complete for row in block(rows, hit)))
     assert len(block(rows, hit)) == FARMERS
     for word in ("planted", "harvested"):
         told = [line for line in logged(pool, word) if line["block_index"] == hit]
