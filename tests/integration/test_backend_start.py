@@ -70,7 +70,7 @@ def wrong(devnet: DevnetServer) -> dict[str, tuple[Settings, int, str]]:
         "database out of reach": ({"DATABASE_URL": f"postgresql://u:hidden@{NOWHERE}/d"}, 3, "database"),
         "missing key file": ({"KEY_FILE": "/nonexistent/seal.key"}, 2, "kale-backend key create"),
         "wrong master": ({"MASTER_WALLET_ADDRESS": scenario.faucet.public_key}, 2, "MASTER_WALLET_SECRET"),
-        "public address": ({"BIND_ADDRESS": "0.0.0.0"}, 2, "loopback"),  # noqa: S104  (that it is refused is the test)
+        "public address": ({"BIND_ADDRESS": "0.0.0.0"}, 2, "set TLS_CERTIFICATE"),  # noqa: S104  (its refusal is the test)
         "missing setting": ({"DATABASE_URL": ""}, 2, "DATABASE_URL"),
     }
 
