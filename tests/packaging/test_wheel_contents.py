@@ -61,7 +61,7 @@ def test_wheel_has_all_commands_and_the_licence(wheel: Path) -> None:
 
 def test_database_libraries_come_with_the_backend_extra_only(wheel: Path) -> None:
     requirements = metadata(wheel).get_all("Requires-Dist") or []
-    for library in ("cryptography", "psycopg", "sqlalchemy"):
+    for library in ("psycopg", "python-pkcs11", "sqlalchemy"):
         (requirement,) = [line for line in requirements if line.startswith(library)]
         assert requirement.endswith("; extra == 'backend'")
 
