@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from backend.db import open_stores
+from backend.db.attempts import SqlAttemptStore
+from backend.db.database import Database
+from backend.db.harvests import SqlHarvestStore
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.settlement import HarvestClosed
 from devnet.faults import Action, Fault
@@ -160,13 +162,13 @@ async def test_harvest_closed_wrongly_is_pending_again_within_an_hour(
 
 
 async def close_wrongly(application_url: str, *, lost: bool) -> None:
-    """Has the rows say that the pails are gone."""
-    stores = await open_stores(application_url, max_connections=2)
-    vars(stores.attempts)["_database"].fence = 1  # booked as by the running backend, the first to hold the lease
+    """Has the rows say that the pails are gone, as the first backend to hold the lease would."""
+    database = Database(application_url, max_connections=2)
+    database.fence = 1
     wrong = Failure(FailureReason.EXPIRED, "as a wrong answer had it")
-    closed = [HarvestClosed(pail.harvest_id, lost, wrong) for pail in await stores.harvests.open_pails()]
-    await stores.attempts.apply(closed)
-    await stores.close()
+    closed = [HarvestClosed(pail.harvest_id, lost, wrong) for pail in await SqlHarvestStore(database).open_pails()]
+    await SqlAttemptStore(database).apply(closed)
+    await database.close()
 
 
 async def test_pails_of_a_removed_block_are_lost_and_said_so_at_once(pool: Pool, query: Query) -> None:
