@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -12,11 +13,9 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from backend.api.handlers import Context, RpcHandler, wrapped
 from backend.domain.access import ANYBODY, PUBLIC, WHOEVER, Principal, Rule, Scope
 from backend.services.door import Caller, Door
-
-Context = grpc.aio.ServicerContext[Any, Any]
-RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _POOL = "/kalepool.v1.PoolService/"
 _FARMERS = "/kalepool.v1.FarmerService/"
@@ -90,17 +89,11 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         rule = METHODS.get(handler_call_details.method)
         if handler is None or rule == PUBLIC:
             return handler
-        codec = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(self._answering(rule, handler.unary_unary), **codec)
-        if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(rule, handler.unary_stream), **codec)
-        if handler.stream_stream is not None:
-            return grpc.stream_stream_rpc_method_handler(self._streaming(rule, handler.stream_stream), **codec)
-        return grpc.stream_unary_rpc_method_handler(self._answering(rule, handler.stream_unary), **codec)
+        return wrapped(
+            handler,
+            answering=functools.partial(self._answering, rule),
+            streaming=functools.partial(self._streaming, rule),
+        )
 
     def _answering(self, rule: Rule | None, behaviour: Any) -> Any:
         async def answer(request: Any, context: Context) -> Any:

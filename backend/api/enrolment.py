@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import grpc.aio
-
+from backend.api.handlers import Context
 from backend.api.peers import CALLER
 from backend.errors import UnauthenticatedError
 from backend.ports.trust import CertificateIssuer
@@ -13,8 +10,6 @@ from backend.services.trusting import Peer, Trusting
 from kalepool.v1 import enrolment_pb2, enrolment_pb2_grpc
 
 ENROLMENT_SERVICE = enrolment_pb2.DESCRIPTOR.services_by_name["EnrolmentService"].full_name
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class EnrolmentServicer(enrolment_pb2_grpc.EnrolmentServiceServicer):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
-import grpc.aio
-
+from backend.api.handlers import Context
 from backend.api.messages import farmer_message, farmer_state, moment
 from backend.domain import requests
 from backend.domain.farmer import Farmer
@@ -20,8 +18,6 @@ from kalepool.v1 import farmers_pb2, farmers_pb2_grpc, statement_pb2
 _SPARE_SECONDS = 0.25
 """Kept of the caller's deadline for the answer's way back."""
 _CHUNK_BYTES = 32 * 1024
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class FarmerServicer(farmers_pb2_grpc.FarmerServiceServicer):

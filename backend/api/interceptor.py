@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -14,6 +14,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from backend.api.errors import status_of
+from backend.api.handlers import Context, RpcHandler, wrapped
 from backend.errors import BackendError, RateLimitedError, SlowReaderError
 
 _log = structlog.get_logger()
@@ -26,33 +27,20 @@ _NOT_OURS = "/grpc.health."
 _NANOSECONDS = 1_000_000_000
 _DETAILS_KEY = "grpc-status-details-bin"
 
-Context = grpc.aio.ServicerContext[Any, Any]
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every method but those of the health service."""
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> RpcHandler | None:
         """The method's handler, its errors translated."""
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(_NOT_OURS):
             return handler
-        codec = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(_answering(handler.unary_unary), **codec)
-        if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(_streaming(handler.unary_stream), **codec)
-        if handler.stream_stream is not None:
-            return grpc.stream_stream_rpc_method_handler(_streaming(handler.stream_stream), **codec)
-        return handler
+        return wrapped(handler, answering=_answering, streaming=_streaming)
 
 
 def _answering(behaviour: Any) -> Any:

@@ -7,19 +7,17 @@ import contextvars
 import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import grpc.aio
 
+from backend.api.handlers import Context, RpcHandler, wrapped
 from backend.domain.rate import Rate, RateLimits
 from backend.domain.trust import CertificateKind
 from backend.errors import PermissionDeniedError, RateLimitedError, UnauthenticatedError
 from backend.services.trusting import Peer, Trusting
 from kale_common.certificates import describe
-
-Context = grpc.aio.ServicerContext[Any, Any]
-RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _ENROL = "/kalepool.v1.EnrolmentService/Enrol"
 _MINE = (
@@ -63,15 +61,11 @@ class PeerInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        codec = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(self._answering(method, handler.unary_unary), **codec)
-        if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(method, handler.unary_stream), **codec)
-        return grpc.stream_stream_rpc_method_handler(self._streaming(method, handler.stream_stream), **codec)
+        return wrapped(
+            handler,
+            answering=functools.partial(self._answering, method),
+            streaming=functools.partial(self._streaming, method),
+        )
 
     def _answering(self, method: str, behaviour: Any) -> Any:
         async def answer(request: Any, context: Context) -> Any:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
-import grpc.aio
 import structlog
 
 from backend.api.attend import attend
+from backend.api.handlers import Context
 from backend.api.messages import acknowledgement_message, report_of
 from backend.api.peers import check_pooler
 from backend.api.plants import plant_message
@@ -21,8 +20,6 @@ from backend.services.working import Acknowledgement, ReportOutcome, Working
 from kalepool.v1 import pool_pb2, pool_pb2_grpc
 
 _HASH_FIELDS = frozenset({"work_hash", "nonce", "zeros"})
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class PoolServicer(pool_pb2_grpc.PoolServiceServicer):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
-import grpc.aio
 from grpc_health.v1 import health_pb2
 
+from backend.api.handlers import Context
 from backend.api.messages import status_message
 from backend.services.attending import Attending
 from backend.services.status import Health, StatusBoard
@@ -27,8 +27,6 @@ _NEEDS: Mapping[str, frozenset[str]] = {
     STATUS_SERVICE: frozenset(),
 }
 """The components without which a service does not serve."""
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class StatusServicer(status_pb2_grpc.StatusServiceServicer):

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import grpc.aio
-
+from backend.api.handlers import Context
 from backend.api.wallet_messages import asked_destination, deposit_message, payout_message, withdrawal_message
 from backend.domain import requests, wallet_requests
 from backend.errors import InvalidRequestError
 from backend.ports.stores import Stores
 from backend.services.withdrawing import Withdrawing
 from kalepool.v1 import wallet_pb2, wallet_pb2_grpc
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):

@@ -18,6 +18,7 @@ from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
 from backend.services.attending import Attending
 from backend.services.plant_plan import PlantPlan, PlantPlanner, Window
+from kale_chain.breaker import loop_time
 
 _log = structlog.get_logger()
 
@@ -95,7 +96,7 @@ class Planting:
             self._is_due(request)
             plan = await self._stored_plan(request)
         self._rows.beat()
-        started = _now()
+        started = loop_time()
         await self._submitting.submit(plan.attempts)
         _log.info("plants sent", request_id=request.request_id, sent_ms=_milliseconds_since(started))
 
@@ -149,12 +150,12 @@ class Planting:
     async def _stored_plan(self, request: PlantRequest) -> PlantPlan:
         """Plans, waits until the block is due, and stores; plans anew if a farmer was planted by someone else."""
         for remaining in reversed(range(_MAX_PLANS)):
-            started = _now()
+            started = loop_time()
             plan = await self._plan(request)
             prepared_ms = _milliseconds_since(started)
             await self._until_due(request)
             plan = plan.as_of(self._watch.view.ledger.sequence)
-            started = _now()
+            started = loop_time()
             try:
                 async with self._submitting.storing():
                     await self._plants.begin(request, earlier=plan.earlier, plants=plan.plants, attempts=plan.attempts)
@@ -212,9 +213,5 @@ def _room(offers: Sequence[Offer], held: Mapping[str, int]) -> int | None:
     return sum(max(0, offer.farmers - held.get(offer.pooler_id, 0)) for offer in offers)
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def _milliseconds_since(started: float) -> int:
-    return round((_now() - started) * 1000)
+    return round((loop_time() - started) * 1000)
