@@ -6,10 +6,8 @@ import json
 import random
 import signal
 import sys
-import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import psycopg
@@ -17,7 +15,7 @@ import typer
 from rich.console import Console
 
 from devnet.demo.pool import Options, Outcome, Pool
-from devnet.demo.processes import DemoError
+from simulator.scratch import scratch_pool
 
 BACKEND_SHARE = 0.2
 """A killed backend takes longest to come back: the rest of the kills hit PostgreSQL, one in ten hits both."""
@@ -97,22 +95,9 @@ def run(
     to harvest.
     """
     console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="kale-kills-") as place:
-        options = Options(
-            farmers=farmers,
-            blocks=1,
-            neighbours=3,
-            close_seconds=close_seconds,
-            keep=True,
-            directory=Path(place),
-            run_id=f"kills-{seed}",
-            usual_ports=False,
-        )
-        try:
-            report = asyncio.run(_run(options, Kills(number, seed, longest_pause), console))
-        except DemoError as error:
-            console.print(f"the pool did not come back: {error}", markup=False)
-            raise typer.Exit(1) from error
+    asked = Kills(number, seed, longest_pause)
+    with scratch_pool(f"kills-{seed}", farmers=farmers, close_seconds=close_seconds, console=console) as options:
+        report = asyncio.run(_run(options, asked, console))
     typer.echo(json.dumps(asdict(report)) if as_json else _text(report))
     raise typer.Exit(0 if report.good else 1)
 

@@ -7,11 +7,9 @@ import os
 import random
 import signal
 import statistics
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -20,8 +18,8 @@ from rich.console import Console
 
 from devnet.demo import books
 from devnet.demo.pool import Options, Pool
-from devnet.demo.processes import DemoError
 from simulator.kills import Standing, close_pool
+from simulator.scratch import scratch_pool
 
 FAULTS = ("backend killed", "pooler killed", "both restarted in order", "database stopped", "RPC cut")
 OUTAGE_SECONDS = 5.0
@@ -123,22 +121,8 @@ def run(
 ) -> None:
     """Farm on the local ledger with a fault every so often; exit code 1 if an aim was missed. Ctrl-C ends it early."""
     console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="kale-soak-") as place:
-        options = Options(
-            farmers=farmers,
-            blocks=1,
-            neighbours=3,
-            close_seconds=close_seconds,
-            keep=True,
-            directory=Path(place),
-            run_id=f"soak-{seed}",
-            usual_ports=False,
-        )
-        try:
-            report = asyncio.run(_soak(options, blocks, pause, seed, console))
-        except DemoError as error:
-            console.print(f"the pool did not come back: {error}", markup=False)
-            raise typer.Exit(1) from error
+    with scratch_pool(f"soak-{seed}", farmers=farmers, close_seconds=close_seconds, console=console) as options:
+        report = asyncio.run(_soak(options, blocks, pause, seed, console))
     typer.echo(json.dumps(asdict(report) | {"misses": report.misses}) if as_json else _text(report))
     raise typer.Exit(1 if report.misses else 0)
 
