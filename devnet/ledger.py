@@ -51,14 +51,26 @@ class LocalLedger:
         return self._closing
 
     async def close_ledger(self, *, seconds: int | None = None) -> LedgerRecord:
-        """Closes one ledger with what is in the queue, so many of its own seconds after the last one."""
+        """Closes one ledger with what is in the queue, so many of its own seconds after the last one.
+
+        Cancelled, it ends once the ledger has closed: half closed, engine and history would part for good.
+        """
         async with self._closing:
-            ledger = await self.call(close_ledger, seconds=seconds or self._ledger_seconds)
-            self.history.add(ledger)
-            for actor in self._actors:
-                await self.call(actor)
+            whole = asyncio.create_task(self._close(seconds or self._ledger_seconds))
+            try:
+                ledger = await asyncio.shield(whole)
+            except asyncio.CancelledError:
+                await whole
+                raise
         async with self._closed:
             self._closed.notify_all()
+        return ledger
+
+    async def _close(self, seconds: int) -> LedgerRecord:
+        ledger = await self.call(close_ledger, seconds=seconds)
+        self.history.add(ledger)
+        for actor in self._actors:
+            await self.call(actor)
         return ledger
 
     async def wait_for(self, transaction_hash: str) -> tuple[LedgerRecord, TransactionRecord]:

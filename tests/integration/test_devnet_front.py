@@ -1,6 +1,7 @@
 """The local ledger's JSON-RPC, friendbot and Horizon route, as clients meet them."""
 
 import asyncio
+import contextlib
 import hashlib
 
 import pytest
@@ -52,6 +53,19 @@ async def test_ledger_meta_holds_the_transactions(client: LedgerClient) -> None:
     hashes = [one.result.transaction_hash.hash.hex() for one in meta.tx_processing]
     assert sorted(hashes) == sorted(record.hash for record in ledger.transactions)
     assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_ledger_closes_whole_though_nobody_waits_for_it_any_more(devnet: DevnetServer, turns: int) -> None:
+    impatient = asyncio.create_task(devnet.advance())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    impatient.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await impatient
+    await devnet.advance()
+    engine = await devnet.ledger.call(lambda client: client.engine.last_ledger.sequence)
+    assert devnet.ledger.history.latest.sequence == engine
 
 
 async def test_pages_of_transactions_are_whole_and_without_repeats(client: LedgerClient) -> None:

@@ -89,13 +89,10 @@ async def running(environment: Mapping[str, str]) -> AsyncIterator[Process]:
 
 
 async def test_second_process_is_refused_while_the_first_lives(environment: Mapping[str, str], query: Query) -> None:
-    async with running(environment) as first, running(environment) as second:
-        ready, _ = await asyncio.wait(
-            {asyncio.create_task(first.until("ready")), asyncio.create_task(second.ended())},
-            return_when=asyncio.ALL_COMPLETED,
-        )
-        assert len(ready) == 2
-        assert second.child.returncode == EXIT_LEASE
+    async with running(environment) as first:
+        await first.until("ready")
+        async with running(environment) as second:
+            assert await second.ended() == EXIT_LEASE
         assert f"process {first.child.pid}, fence 1, started" in second.last_words
         assert query("SELECT fence FROM lease") == [(1,)]
         first.child.terminate()
