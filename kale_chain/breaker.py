@@ -31,10 +31,16 @@ def loop_time() -> float:
 
 
 class CircuitBreaker:
-    """Counts what calls of one endpoint came to; `clock` tells seconds."""
+    """Counts what calls of one endpoint came to.
 
-    def __init__(self, clock: Callable[[], float] = loop_time) -> None:
+    Args:
+        clock: Tells seconds.
+        longest_pause: Seconds that an endpoint is left alone at most.
+    """
+
+    def __init__(self, clock: Callable[[], float] = loop_time, *, longest_pause: float = LONGEST_PAUSE_SECONDS) -> None:
         self._clock = clock
+        self._longest_pause = longest_pause
         self._failures = 0
         self._pauses = 0
         self._open_until: float | None = None
@@ -46,6 +52,11 @@ class CircuitBreaker:
         if self._open_until is None:
             return CircuitState.CLOSED
         return CircuitState.OPEN if self._clock() < self._open_until else CircuitState.HALF_OPEN
+
+    @property
+    def pause_seconds(self) -> float:
+        """How much longer it stays open; 0 if it is not."""
+        return 0.0 if self._open_until is None else max(0.0, self._open_until - self._clock())
 
     @property
     def quiet_seconds(self) -> float:
@@ -61,7 +72,7 @@ class CircuitBreaker:
         """A call was not answered as asked; enough of them, or one after a pause, open the circuit for ever longer."""
         self._failures += 1
         if self._failures >= FAILURES_TO_OPEN or self.state is CircuitState.HALF_OPEN:
-            pause = min(FIRST_PAUSE_SECONDS * 2.0**self._pauses, LONGEST_PAUSE_SECONDS)
+            pause = min(FIRST_PAUSE_SECONDS * 2.0**self._pauses, self._longest_pause)
             self._pauses = min(self._pauses + 1, 16)
             self._failures = 0
             self._open_until = self._clock() + pause

@@ -26,13 +26,26 @@ class PoolerError(Exception):
 
 
 class BackendError(PoolerError):
-    """The backend did not do as asked."""
+    """The backend did not do as asked.
+
+    Attributes:
+        error_reason: The protocol's machine-readable reason, such as "RATE_LIMITED"; empty if it gave none.
+        retry_after_seconds: How long the backend asks to wait; 0 if it does not say.
+    """
+
+    error_reason: str = ""
+    retry_after_seconds: float = 0.0
 
 
 class BackendUnavailableError(BackendError):
     """The backend cannot be reached, did not answer in time, or cut a stream. Says nothing about the request."""
 
     retry = Retry.NEXT_LEDGER
+
+    def __init__(self, message: str, *, error_reason: str = "", retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.error_reason = error_reason
+        self.retry_after_seconds = retry_after_seconds
 
 
 class BackendSilentError(BackendUnavailableError):
@@ -47,10 +60,11 @@ class BackendRefusedError(BackendError):
         reason: The backend's own words.
     """
 
-    def __init__(self, code: str, reason: str, retry: Retry) -> None:
+    def __init__(self, code: str, reason: str, retry: Retry, *, error_reason: str = "") -> None:
         super().__init__(f"the backend refused ({code}): {reason}")
         self.code = code
         self.reason = reason
+        self.error_reason = error_reason
         self.retry = retry
 
 

@@ -4,7 +4,7 @@ Methods that read the ledger raise `kale_chain.errors.RpcError`, which never say
 methods that ask the backend raise `pooler.errors.BackendError`.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -15,6 +15,7 @@ from pooler.domain.attempt import Attempt, WorkResult
 from pooler.domain.presence import Notice, State, TakenLease
 from pooler.domain.report import Acknowledgement, Report
 from pooler.domain.schedule import Stage
+from pooler.domain.snapshot import Circuit
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +147,20 @@ class Backend(Protocol):
     problem: str | None
     changed: Callable[[], None]
 
+    @property
+    def circuits(self) -> Sequence[Circuit]:
+        """How the backend's addresses stand."""
+
     async def check(self) -> None:
         """Asks how it is."""
 
-    def plant(self, block_index: int, *, farmers: int, resume_after: int) -> AsyncIterator[PlantMessage]:
+    def plant(self, block_index: int, *, farmers: int, resume_after: int) -> AsyncGenerator[PlantMessage, None]:
         """One stream of a block's plants; ends after `PlantsDone`, raises if it is cut before."""
 
     def report_work(self, reports: Sequence[Report]) -> AsyncIterator[Acknowledgement]:
         """Sends reports and yields their acknowledgements; raises if the stream is cut before the last."""
 
-    def attend(self, states: AsyncIterator[State]) -> AsyncIterator[Notice]:
+    def attend(self, states: AsyncIterator[State]) -> AsyncGenerator[Notice, None]:
         """Tells the backend of this pooler's states for as long as it is wanted; what it says in return."""
 
     async def report_block(self, block_index: int, *, opened_at: int, ledger: int) -> bool:

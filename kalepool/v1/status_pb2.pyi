@@ -47,6 +47,34 @@ HEALTH_DOWN: Health.ValueType  # 3
 """Does not answer."""
 Global___Health: _TypeAlias = Health  # noqa: Y015
 
+class _CircuitState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CircuitStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CircuitState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CIRCUIT_STATE_UNSPECIFIED: _CircuitState.ValueType  # 0
+    """Never sent."""
+    CIRCUIT_STATE_CLOSED: _CircuitState.ValueType  # 1
+    """Calls go through."""
+    CIRCUIT_STATE_OPEN: _CircuitState.ValueType  # 2
+    """Three calls in a row were not answered: the address is left alone for a while."""
+    CIRCUIT_STATE_HALF_OPEN: _CircuitState.ValueType  # 3
+    """The while is over: the next call decides."""
+
+class CircuitState(_CircuitState, metaclass=_CircuitStateEnumTypeWrapper):
+    """Whether calls go to an address."""
+
+CIRCUIT_STATE_UNSPECIFIED: CircuitState.ValueType  # 0
+"""Never sent."""
+CIRCUIT_STATE_CLOSED: CircuitState.ValueType  # 1
+"""Calls go through."""
+CIRCUIT_STATE_OPEN: CircuitState.ValueType  # 2
+"""Three calls in a row were not answered: the address is left alone for a while."""
+CIRCUIT_STATE_HALF_OPEN: CircuitState.ValueType  # 3
+"""The while is over: the next call decides."""
+Global___CircuitState: _TypeAlias = CircuitState  # noqa: Y015
+
 @_typing.final
 class GetStatusRequest(_message.Message):
     """Asks for the present status."""
@@ -370,6 +398,7 @@ class PoolerStatus(_message.Message):
     UNACKNOWLEDGED_REPORTS_FIELD_NUMBER: _builtins.int
     FEE_BALANCE_STROOPS_FIELD_NUMBER: _builtins.int
     SEARCHES_FIELD_NUMBER: _builtins.int
+    BACKENDS_FIELD_NUMBER: _builtins.int
     pooler_id: _builtins.str
     """The pooler's stable name."""
     phase: _builtins.str
@@ -390,6 +419,10 @@ class PoolerStatus(_message.Message):
     def searches(self) -> _containers.RepeatedCompositeFieldContainer[Global___FarmerSearch]:
         """The farmers of the current block."""
 
+    @_builtins.property
+    def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackendAddress]:
+        """The backend's addresses, in the order in which they were given."""
+
     def __init__(
         self,
         *,
@@ -402,14 +435,45 @@ class PoolerStatus(_message.Message):
         unacknowledged_reports: _builtins.int = ...,
         fee_balance_stroops: _builtins.int = ...,
         searches: _abc.Iterable[Global___FarmerSearch] | None = ...,
+        backends: _abc.Iterable[Global___BackendAddress] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_farmers", b"active_farmers", "fee_balance_stroops", b"fee_balance_stroops", "hashes_per_second", b"hashes_per_second", "machine_load", b"machine_load", "phase", b"phase", "pooler_id", b"pooler_id", "running_searches", b"running_searches", "searches", b"searches", "unacknowledged_reports", b"unacknowledged_reports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_farmers", b"active_farmers", "backends", b"backends", "fee_balance_stroops", b"fee_balance_stroops", "hashes_per_second", b"hashes_per_second", "machine_load", b"machine_load", "phase", b"phase", "pooler_id", b"pooler_id", "running_searches", b"running_searches", "searches", b"searches", "unacknowledged_reports", b"unacknowledged_reports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PoolerStatus: _TypeAlias = PoolerStatus  # noqa: Y015
+
+@_typing.final
+class BackendAddress(_message.Message):
+    """An address of a backend, as a pooler sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    CIRCUIT_FIELD_NUMBER: _builtins.int
+    IN_USE_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """`host:port`."""
+    circuit: Global___CircuitState.ValueType
+    """How its calls fare."""
+    in_use: _builtins.bool
+    """Whether calls go there now."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        circuit: Global___CircuitState.ValueType = ...,
+        in_use: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "circuit", b"circuit", "in_use", b"in_use"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackendAddress: _TypeAlias = BackendAddress  # noqa: Y015
 
 @_typing.final
 class FarmerSearch(_message.Message):

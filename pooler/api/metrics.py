@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from kale_chain.breaker import CircuitState
 from pooler.domain.snapshot import Snapshot
 from pooler.services.overview import Overview
 
@@ -49,10 +50,15 @@ def _state(snapshot: Snapshot) -> Iterator[Metric]:
     parts = GaugeMetricFamily("kale_pooler_component_up", "1 up, 0 down.", labels=["component"])
     for part in snapshot.parts:
         parts.add_metric([part.name], int(part.problem is None))
+    circuits = GaugeMetricFamily(
+        "kale_pooler_backend_circuit_open", "1 while calls avoid a backend's address.", labels=["address"]
+    )
+    for circuit in snapshot.circuits:
+        circuits.add_metric([circuit.address], int(circuit.state is CircuitState.OPEN))
     phases = GaugeMetricFamily("kale_pooler_phase", "1 for the block's phase.", labels=["phase"])
     for phase in _PHASES:
         phases.add_metric([phase], int(phase == snapshot.phase))
-    yield from (parts, phases)
+    yield from (parts, circuits, phases)
     yield _gauge("kale_pooler_uptime_seconds", "Seconds since the pooler began.", snapshot.uptime_seconds)
     yield _gauge("kale_pooler_ledger_sequence", "The last closed ledger it has seen.", snapshot.ledger.sequence)
     yield _gauge("kale_pooler_block_index", "The farm's current block.", snapshot.block_index)

@@ -3,10 +3,17 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from kale_chain.breaker import CircuitState
 from kale_common.version import VERSION
 from kalepool.v1 import status_pb2, status_pb2_grpc
 from pooler.domain.snapshot import Snapshot
 from pooler.services.overview import Overview
+
+_CIRCUITS = {
+    CircuitState.CLOSED: status_pb2.CIRCUIT_STATE_CLOSED,
+    CircuitState.OPEN: status_pb2.CIRCUIT_STATE_OPEN,
+    CircuitState.HALF_OPEN: status_pb2.CIRCUIT_STATE_HALF_OPEN,
+}
 
 
 def status_message(snapshot: Snapshot) -> status_pb2.Status:
@@ -43,6 +50,10 @@ def status_message(snapshot: Snapshot) -> status_pb2.Status:
                     hashes=farmer.hashes,
                 )
                 for farmer in snapshot.farmers
+            ],
+            backends=[
+                status_pb2.BackendAddress(address=one.address, circuit=_CIRCUITS[one.state], in_use=one.in_use)
+                for one in snapshot.circuits
             ],
         ),
     )

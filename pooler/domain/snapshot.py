@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kale_chain.breaker import CircuitState
 from kale_chain.model import Ledger
 
 
@@ -11,6 +12,15 @@ class Part:
 
     name: str
     problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """How a backend's address stands: `host:port`, whether calls go there, and whether it is the one in use."""
+
+    address: str
+    state: CircuitState
+    in_use: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class Snapshot:
     Attributes:
         pooler_id: The pooler's name.
         parts: What it depends on.
+        circuits: How the backend's addresses stand.
         ledger: The last closed ledger.
         block_index: The farm's index; 0 before it was read.
         block_opened_at: When that block opened, seconds of ledger time; 0 before the first.
@@ -46,6 +57,7 @@ class Snapshot:
 
     pooler_id: str
     parts: tuple[Part, ...]
+    circuits: tuple[Circuit, ...]
     ledger: Ledger
     block_index: int
     block_opened_at: int

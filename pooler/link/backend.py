@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc.aio
@@ -12,9 +13,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kalepool.v1 import pool_pb2, pool_pb2_grpc
 from pooler.domain.presence import Notice, State
 from pooler.domain.report import Acknowledgement, Report
+from pooler.domain.snapshot import Circuit
 from pooler.errors import BackendError, BackendRefusedError, BackendSilentError
-from pooler.link.endpoint import Line
-from pooler.link.faults import out_of_reach, translated
+from pooler.link.endpoint import Address, Line
+from pooler.link.faults import answers, out_of_reach, translated
 from pooler.link.messages import acknowledgement, notice, plant_message, report_request, state_request
 from pooler.ports import PlantMessage, PlantsDone
 
@@ -48,11 +50,16 @@ class GrpcBackend:
         self.changed: Callable[[], None] = lambda: None
 
     @property
+    def circuits(self) -> Sequence[Circuit]:
+        """How the backend's addresses stand."""
+        return self._line.circuits
+
+    @property
     def _pool(self) -> "pool_pb2_grpc.PoolServiceAsyncStub":
         stub: pool_pb2_grpc.PoolServiceAsyncStub = pool_pb2_grpc.PoolServiceStub(self._line.channel)
         return stub
 
-    async def plant(self, block_index: int, *, farmers: int, resume_after: int) -> AsyncIterator[PlantMessage]:
+    async def plant(self, block_index: int, *, farmers: int, resume_after: int) -> AsyncGenerator[PlantMessage, None]:
         """One stream of a block's plants; ends after `PlantsDone`.
 
         The request's id is made of pooler and block alone, so that a restarted pooler resumes its own request.
@@ -71,11 +78,11 @@ class GrpcBackend:
         )
         # The task of a block's plants logs it from here on, as the backend and the RPCs do.
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
-        with self._watched():
+        with self._watched() as watched:
             call = self._pool.Plant(request, metadata=self._metadata)
             try:
                 while (response := await self._read(call)) is not grpc.aio.EOF:
-                    self._heard(None)
+                    self._answered(watched)
                     message = plant_message(response)
                     yield message
                     if isinstance(message, PlantsDone):
@@ -91,14 +98,14 @@ class GrpcBackend:
             BackendUnavailableError: The stream was cut.
             BackendRefusedError: The backend refused the stream.
         """
-        with self._watched():
+        with self._watched() as watched:
             call = self._pool.ReportWork(self._requests(reports), metadata=self._metadata)
             try:
                 for _ in reports:
                     response = await self._read(call)
                     if response is grpc.aio.EOF:
                         return
-                    self._heard(None)
+                    self._answered(watched)
                     yield acknowledgement(response)
             finally:
                 call.cancel()
@@ -107,7 +114,7 @@ class GrpcBackend:
         for report in reports:
             yield report_request(report, self._pooler_id)
 
-    async def attend(self, states: AsyncIterator[State]) -> AsyncIterator[Notice]:
+    async def attend(self, states: AsyncIterator[State]) -> AsyncGenerator[Notice, None]:
         """Tells of this pooler's states, and yields what the backend says, until the stream ends.
 
         Raises:
@@ -115,12 +122,12 @@ class GrpcBackend:
             BackendUnavailableError: The stream was cut, or this pooler was silent for too long.
             BackendRefusedError: The backend refused it, or knows no attendance.
         """
-        with self._watched():
+        with self._watched() as watched:
             requests = (state_request(state, self._pooler_id) async for state in states)
             call = self._pool.Attend(requests, metadata=self._metadata)
             try:
                 while (response := await self._read(call, _ATTENDANCE_SILENCE)) is not grpc.aio.EOF:
-                    self._heard(None)
+                    self._answered(watched)
                     yield notice(response)
             finally:
                 call.cancel()
@@ -135,9 +142,9 @@ class GrpcBackend:
         request = pool_pb2.ReportBlockRequest(
             pooler_id=self._pooler_id, block_index=block_index, opened_ledger_time=opened_at, ledger_sequence=ledger
         )
-        with self._watched():
+        with self._watched() as watched:
             answer = await self._pool.ReportBlock(request, timeout=self._timeout, metadata=self._metadata)
-            self._heard(None)
+            self._answered(watched)
             return answer.recorded
 
     async def check(self) -> None:
@@ -146,11 +153,11 @@ class GrpcBackend:
         Raises:
             BackendUnavailableError: No answer in time, or it does not serve now.
         """
-        with self._watched():
+        with self._watched() as watched:
             health = health_pb2_grpc.HealthStub(self._line.channel)  # type: ignore[no-untyped-call]
             answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=self._timeout)
             serving = answer.status == health_pb2.HealthCheckResponse.SERVING
-            self._heard(None if serving else "it says that it does not serve now")
+            self._answered(watched, None if serving else "it says that it does not serve now")
 
     async def _read(self, call: _Reads, least: float = 0) -> Any:
         seconds = max(self._timeout, least)
@@ -160,22 +167,48 @@ class GrpcBackend:
             raise BackendSilentError(f"no message for {seconds:g} s") from error
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Translates gRPC's errors, and keeps what they say of the backend's health."""
-        channel = self._line.channel
+    def _watched(self) -> Iterator["_Call"]:
+        """Lets a call pass where the circuit does, translates gRPC's errors, and keeps what they say of the backend."""
+        call = _Call()
         try:
-            yield
+            call.address = self._line.admit()
+            yield call
         except grpc.aio.AioRpcError as error:
             fault = translated(error)
-            if out_of_reach(error):
-                self._line.turn(channel)
+            self._judge(call, error)
             self._heard(None if isinstance(fault, BackendRefusedError) else str(fault))
             raise fault from error
         except BackendError as error:
+            if call.address is not None and not call.answered:
+                self._line.unanswered(call.address)
             self._heard(str(error))
             raise
+
+    def _judge(self, call: "_Call", error: grpc.aio.AioRpcError) -> None:
+        if call.address is None:
+            return
+        if answers(error):
+            self._line.answered(call.address)
+        elif not call.answered:  # a stream that breaks later says nothing of the next call
+            self._line.unanswered(call.address)
+        if out_of_reach(error):
+            self._line.leave(call.address)
+
+    def _answered(self, call: "_Call", problem: str | None = None) -> None:
+        if call.address is not None and not call.answered:
+            call.answered = True
+            self._line.answered(call.address)
+        self._heard(problem)
 
     def _heard(self, problem: str | None) -> None:
         changed, self.problem = problem != self.problem, problem
         if changed:
             self.changed()
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call under way: where it went, and whether anything came back."""
+
+    address: Address | None = None
+    answered: bool = False

@@ -77,6 +77,7 @@ class Assembly:
         self.overview = Overview(
             pooler_id=options.pooler_id,
             problems={"stellar": lambda: ports.feed.problem, "backend": lambda: ports.backend.problem},
+            backend=ports.backend,
             rate=ports.engine.rate,
             load=ports.load,
             watching=self._watching,

@@ -3,17 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import stamina
 import structlog
 
 from kale_chain.errors import Retry
 from pooler.domain.assignment import Assignment
-from pooler.errors import BackendRefusedError, BackendSilentError, BackendUnavailableError
+from pooler.errors import BackendRefusedError
 from pooler.ports import Backend, Journal, PlantedEvent, PlantFailedEvent, PlantsDone
+from pooler.services.retrying import resumed_plants
 
 log = structlog.get_logger(__name__)
-
-LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Assigning:
@@ -81,33 +79,16 @@ class Assigning:
         self._done.add(block_index)
 
     async def _until_done(self, block_index: int) -> None:
-        async for attempt in stamina.retry_context(
-            on=BackendUnavailableError, attempts=None, timeout=None, wait_max=LONGEST_PAUSE_SECONDS
-        ):
-            with attempt:
-                while not await self._stream(block_index):
-                    log.info("the plant stream was silent; asking again", block_index=block_index)
-
-    async def _stream(self, block_index: int) -> bool:
-        """Takes one stream's events; False if it fell silent and is to be opened again at once."""
-        stream = self._backend.plant(
-            block_index, farmers=self._farmers, resume_after=self._last_number.get(block_index, 0)
+        plants = resumed_plants(
+            self._backend, block_index, farmers=self._farmers, after=self._last_number.get(block_index, 0)
         )
-        try:
-            async for message in stream:
-                if isinstance(message, PlantsDone):
-                    log.info(
-                        "plants are final", block_index=block_index, planted=message.planted, failed=message.failed
-                    )
-                    return True
+        async for message in plants:
+            if isinstance(message, PlantsDone):
+                log.info("plants are final", block_index=block_index, planted=message.planted, failed=message.failed)
+            else:
                 await self._event(block_index, message)
-        except BackendSilentError:
-            return False
-        raise BackendUnavailableError("the plant stream ended without its summary")
 
     async def _event(self, block_index: int, event: PlantedEvent | PlantFailedEvent) -> None:
-        if event.number <= self._last_number.get(block_index, 0):
-            return
         if isinstance(event, PlantFailedEvent):
             log.info(
                 "plant failed",

@@ -10,11 +10,10 @@ from pooler.domain.assignment import Assignment
 from pooler.domain.presence import Notice, State, TakenLease
 from pooler.errors import BackendRefusedError, BackendUnavailableError
 from pooler.ports import Backend, Journal
+from pooler.services.retrying import Backoff
 
 log = structlog.get_logger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 2.0
 REFUSED_PAUSE_SECONDS = 30.0
 
 
@@ -52,23 +51,25 @@ class Attending:
 
     async def run(self) -> None:
         """Attends for ever."""
-        pause = FIRST_PAUSE_SECONDS
+        backoff = Backoff()
         while True:
+            pause = 0.0
             try:
                 await self._attend()
-                pause = FIRST_PAUSE_SECONDS
             except BackendRefusedError as error:
                 # A backend that knows no attendance still plants for whoever asks.
                 log.warning("attendance refused", code=error.code, reason=error.reason)
                 pause = REFUSED_PAUSE_SECONDS
             except BackendUnavailableError as error:
                 log.info("attendance broke off", problem=str(error))
-                pause = FIRST_PAUSE_SECONDS if self.attends else min(2 * pause, LONGEST_PAUSE_SECONDS)
+                pause = error.retry_after_seconds
             finally:
+                if self.attends:
+                    backoff.reset()
                 self.attends = False
                 self._drained.set()
                 self._settled.set()
-            await asyncio.sleep(pause)
+            await asyncio.sleep(backoff.seconds(pause))
 
     async def settled(self) -> None:
         """Waits until it is known whether this pooler attends: who asks for plants before gets no fair share."""

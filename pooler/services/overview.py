@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pooler.domain.round import Round, Rounds
 from pooler.domain.schedule import Stage
 from pooler.domain.snapshot import FarmerSnapshot, Part, Snapshot
+from pooler.ports import Backend
 from pooler.services.assigning import Assigning
 from pooler.services.reporting import Reporting
 from pooler.services.searching import Searching
@@ -24,6 +25,7 @@ class Overview:
     Args:
         pooler_id: The pooler's name.
         problems: Why each part that the pooler depends on is not up, by its name.
+        backend: The backend.
         rate: Hashes a second.
         load: The machine's load.
     """
@@ -33,6 +35,7 @@ class Overview:
         *,
         pooler_id: str,
         problems: dict[str, Callable[[], str | None]],
+        backend: Backend,
         rate: Callable[[], float],
         load: Callable[[], float],
         watching: Watching,
@@ -43,6 +46,7 @@ class Overview:
     ) -> None:
         self._pooler_id = pooler_id
         self._problems = problems
+        self._backend = backend
         self._rate = rate
         self._load = load
         self._watching = watching
@@ -68,6 +72,7 @@ class Overview:
         return Snapshot(
             pooler_id=self._pooler_id,
             parts=tuple(Part(name, problem()) for name, problem in self._problems.items()),
+            circuits=tuple(self._backend.circuits),
             ledger=ledger,
             block_index=index,
             block_opened_at=0 if sight is None or sight.block is None else sight.block.timestamp,

@@ -2,17 +2,16 @@
 
 import asyncio
 
-import stamina
 import structlog
 
 from pooler.domain.report import Report
 from pooler.errors import BackendError, BackendRefusedError, BackendUnavailableError
 from pooler.ports import Backend, Journal
+from pooler.services.retrying import Backoff
 
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Reporting:
@@ -31,26 +30,27 @@ class Reporting:
 
     async def run(self) -> None:
         """Delivers for ever."""
+        backoff = Backoff()
         while True:
             self._wake.clear()
             pending = await self._pending()
             if not pending:
                 await self._wake.wait()
                 continue
-            async for attempt in stamina.retry_context(
-                on=BackendError, attempts=None, timeout=None, wait_max=LONGEST_PAUSE_SECONDS
-            ):
-                with attempt:
-                    await self._deliver(await self._pending())
+            try:
+                await self._deliver(pending, backoff)
+            except BackendError as error:
+                await backoff.pause(error)
 
     async def _pending(self) -> list[Report]:
         pending = await self._journal.unacknowledged(BATCH)
         self.unacknowledged = len(pending) if len(pending) < BATCH else await self._journal.unacknowledged_count()
         return pending
 
-    async def _deliver(self, reports: list[Report]) -> None:
+    async def _deliver(self, reports: list[Report], backoff: Backoff) -> None:
         known = {report.report_id: report for report in reports}
         async for answer in self._backend.report_work(reports):
+            backoff.reset()
             report = known.pop(answer.report_id, None)
             if report is None:
                 continue
@@ -68,11 +68,14 @@ class Reporting:
 
     async def block(self, block_index: int, *, opened_at: int, ledger: int) -> None:
         """Tells of a detected block until the backend has taken or refused it."""
-        try:
-            async for attempt in stamina.retry_context(
-                on=BackendUnavailableError, attempts=None, timeout=None, wait_max=LONGEST_PAUSE_SECONDS
-            ):
-                with attempt:
-                    await self._backend.report_block(block_index, opened_at=opened_at, ledger=ledger)
-        except BackendRefusedError as error:
-            log.warning("block report refused", block_index=block_index, reason=error.reason)
+        backoff = Backoff()
+        while True:
+            try:
+                await self._backend.report_block(block_index, opened_at=opened_at, ledger=ledger)
+            except BackendUnavailableError as error:
+                await backoff.pause(error)
+            except BackendRefusedError as error:
+                log.warning("block report refused", block_index=block_index, reason=error.reason)
+                return
+            else:
+                return

@@ -5,11 +5,12 @@ Every test decides when a ledger closes and what goes wrong; `Rig` runs the pool
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from kale_chain.breaker import CircuitState
 from kale_chain.errors import FarmError, FarmErrorCode, Retry, RpcUnavailableError
 from kale_chain.farm_model import FarmModel
 from kale_chain.model import Block, Farm, Ledger, Pail
@@ -17,6 +18,7 @@ from pooler.domain.assignment import Assignment, Failure, Find, Reason
 from pooler.domain.attempt import Attempt, WorkResult
 from pooler.domain.presence import Notice, State
 from pooler.domain.report import Acknowledgement, Report
+from pooler.domain.snapshot import Circuit
 from pooler.errors import BackendRefusedError, BackendUnavailableError
 from pooler.ports import (
     Found,
@@ -236,10 +238,14 @@ class FakeBackend:
         if self.down:
             raise BackendUnavailableError("down")
 
+    @property
+    def circuits(self) -> Sequence[Circuit]:
+        return (Circuit("backend:3000", CircuitState.CLOSED, in_use=True),)
+
     async def check(self) -> None:
         self._ask()
 
-    async def plant(self, block_index: int, *, farmers: int, resume_after: int) -> AsyncIterator[PlantMessage]:
+    async def plant(self, block_index: int, *, farmers: int, resume_after: int) -> AsyncGenerator[PlantMessage, None]:
         self._ask()
         self.asked.append((block_index, farmers))
         self.world.bell.ring()
@@ -296,7 +302,7 @@ class FakeBackend:
                 self.cut_acks = False
                 raise BackendUnavailableError("cut")
 
-    async def attend(self, states: AsyncIterator[State]) -> AsyncIterator[Notice]:
+    async def attend(self, states: AsyncIterator[State]) -> AsyncGenerator[Notice, None]:
         self._ask()
         if self.unattended:
             raise BackendRefusedError("UNIMPLEMENTED", "an old backend", Retry.NEVER)
