@@ -79,8 +79,8 @@ GRANT UPDATE (ledger_sequence, unread_from, equal_at) ON chain_cursor TO kale_ap
 GRANT INSERT (digest, label, farmer_id, scopes, expires_at) ON access_tokens TO kale_application;
 GRANT UPDATE (revoked_at) ON access_tokens TO kale_application;
 
-GRANT INSERT (pooler_id, attended_ledger) ON poolers TO kale_application;
-GRANT UPDATE (attended_ledger) ON poolers TO kale_application;
+GRANT INSERT (pooler_id, attended_ledger, hashes_per_second) ON poolers TO kale_application;
+GRANT UPDATE (attended_ledger, hashes_per_second) ON poolers TO kale_application;
 GRANT INSERT (
     block_index, farmer_id, generation, pooler_id, taken_from, reason, ledger_sequence
 ) ON lease_handovers TO kale_application;

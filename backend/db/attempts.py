@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +13,7 @@ from backend.db.fencing import hold_lease
 from backend.domain.attempt import Attempt, AttemptKind, Bump
 from backend.domain.money import Passage, fee_transfer
 from backend.domain.settlement import Effect, Settlement
-from backend.domain.spending import Spending
+from backend.domain.spending import FARMING_KINDS, MEASURED_FEES, Spending
 
 _INSERT = text("""
 INSERT INTO attempts (
@@ -69,6 +69,18 @@ SELECT
             WHERE a.kind = 'harvest' AND a.status = 'succeeded' ORDER BY a.result_ledger DESC LIMIT 100
         ) AS f
     ) AS harvest_fee
+""")
+_FEES = text("""
+SELECT
+    k.kind,
+    (
+        SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY f.fee_charged)
+        FROM (
+            SELECT a.fee_charged FROM attempts AS a
+            WHERE a.kind = k.kind AND a.status = 'succeeded' ORDER BY a.result_ledger DESC LIMIT :size
+        ) AS f
+    ) AS fee
+FROM unnest(CAST(:kinds AS text[])) AS k (kind)
 """)
 _LOCK = text("""
 SELECT hash FROM attempts WHERE hash = ANY(CAST(:hashes AS bytea[])) ORDER BY hash FOR UPDATE
@@ -173,6 +185,13 @@ class SqlAttemptStore:
         async with self._database.transaction() as connection:
             row = (await connection.execute(_SPENDING, {"since_ledger": since_ledger})).one()
         return Spending(int(row.charged), int(row.at_stake), row.open_pails, row.harvest_fee)
+
+    async def fees(self) -> Mapping[AttemptKind, int]:
+        """The usual XLM, in stroops, of a plant, a work and a harvest of late."""
+        values = {"kinds": list(FARMING_KINDS), "size": MEASURED_FEES}
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(_FEES, values)).all()
+        return {AttemptKind(row.kind): row.fee for row in rows if row.fee is not None}
 
     async def settle(self, settlements: Sequence[Settlement], passage: Passage | None = None) -> None:
         """Ends attempts, applies and books effects, and moves the cursor, all or nothing; a repeat changes nothing."""

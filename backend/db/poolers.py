@@ -7,15 +7,21 @@ from sqlalchemy import text
 
 from backend.db.database import Database
 from backend.db.plants import PLANT_COLUMNS, plant_of
-from backend.domain.presence import FarmerLease, HandOver, HandOverReason
+from backend.domain.presence import Attended, FarmerLease, HandOver, HandOverReason
 from backend.ports.poolers import Handed
 
 _ATTENDED = text("""
-INSERT INTO poolers AS p (pooler_id, attended_ledger)
-SELECT r.key, CAST(r.value AS bigint) FROM jsonb_each_text(CAST(:rows AS jsonb)) AS r ORDER BY r.key
-ON CONFLICT (pooler_id) DO UPDATE SET attended_ledger = greatest(p.attended_ledger, excluded.attended_ledger)
+INSERT INTO poolers AS p (pooler_id, attended_ledger, hashes_per_second)
+SELECT r.pooler_id, r.ledger, r.rate
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (pooler_id text, ledger bigint, rate bigint)
+ORDER BY r.pooler_id
+ON CONFLICT (pooler_id) DO UPDATE
+SET attended_ledger = excluded.attended_ledger, hashes_per_second = excluded.hashes_per_second
+WHERE p.attended_ledger <= excluded.attended_ledger
 """)
-_ATTENDANCE = text("SELECT pooler_id, attended_ledger FROM poolers WHERE attended_ledger >= :since")
+_ATTENDANCE = text("""
+SELECT pooler_id, attended_ledger, hashes_per_second FROM poolers WHERE attended_ledger > 0
+""")
 _LEASES = text("""
 SELECT
     p.block_index, p.farmer_id, coalesce(h.pooler_id, p.pooler_id) AS pooler_id,
@@ -73,16 +79,20 @@ class SqlPoolerStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def attended(self, ledgers: Mapping[str, int]) -> None:
-        """Notes the last ledgers in which poolers attended."""
+    async def attended(self, poolers: Mapping[str, Attended]) -> None:
+        """Notes in which ledgers poolers attended, and with what hash rate; an earlier ledger changes nothing."""
+        rows = [
+            {"pooler_id": pooler_id, "ledger": one.ledger, "rate": one.hashes_per_second}
+            for pooler_id, one in poolers.items()
+        ]
         async with self._database.transaction() as connection:
-            await connection.execute(_ATTENDED, {"rows": json.dumps(dict(ledgers))})
+            await connection.execute(_ATTENDED, {"rows": json.dumps(rows)})
 
-    async def attendance(self, since_ledger: int) -> Mapping[str, int]:
-        """Poolers that attended in or after a ledger, and the last in which each did."""
+    async def attendance(self) -> Mapping[str, Attended]:
+        """Every pooler that ever attended, and the last time it did."""
         async with self._database.transaction() as connection:
-            rows = (await connection.execute(_ATTENDANCE, {"since": since_ledger})).all()
-        return {row.pooler_id: row.attended_ledger for row in rows}
+            rows = (await connection.execute(_ATTENDANCE)).all()
+        return {row.pooler_id: Attended(row.attended_ledger, row.hashes_per_second) for row in rows}
 
     async def leases(self, block_index: int) -> list[FarmerLease]:
         """Who has which farmer of a block."""

@@ -9,6 +9,8 @@ from uuid import UUID
 
 RPC_SILENT = "rpcUNAVAILABLE"
 """What stands for the network's word on an attempt that no RPC has taken yet."""
+TOO_LATE = "txTOO_LATE"
+"""The network's word on an attempt that reached it after the last ledger that could have taken it."""
 BUMP_LEDGERS = 2
 """Ledgers that may pass an attempt over before it is bumped."""
 _REFUSED_LEDGERS = 1
@@ -111,6 +113,14 @@ class Attempt:
         return replace(self, bumps=(*self.bumps, bump))
 
 
+def is_worth_sending(attempt: Attempt, closed_ledger: int) -> bool:
+    """Whether a ledger after `closed_ledger` can take it; the network refuses it from then on, and that proves nothing.
+
+    What closed by our sight may be behind the network's, never ahead of it.
+    """
+    return closed_ledger + 1 < attempt.max_ledger
+
+
 def is_expired(attempt: Attempt, closed_ledger: int) -> bool:
     """Whether `closed_ledger`, up to which every ledger was read without finding it, proves it can never apply."""
     return closed_ledger >= attempt.max_ledger
@@ -121,7 +131,7 @@ def is_stuck(attempt: Attempt, closed_ledger: int, *, refused: bool) -> bool:
 
     Only what a later ledger can still take, and only a fee bump: its inner transaction stays the same.
     """
-    if attempt.inner_hash is None or closed_ledger + 1 >= attempt.max_ledger:
+    if attempt.inner_hash is None or not is_worth_sending(attempt, closed_ledger):
         return False
     last_built = attempt.bumps[-1].created_ledger if attempt.bumps else attempt.created_ledger
     return closed_ledger - last_built >= (_REFUSED_LEDGERS if refused else BUMP_LEDGERS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from backend.domain.attempt import RPC_SILENT
+from backend.domain.attempt import RPC_SILENT, TOO_LATE
 from backend.domain.failure import FailureReason
 
 
@@ -147,7 +147,7 @@ def _harvest(facts: Facts) -> Cause:
 
 
 def _missed(codes: Sequence[str | None], *, never: Cause, late: Cause) -> Cause:
-    """Why no transaction made it: none was tried, no RPC took any, or no ledger did in time."""
-    if not codes:
+    """Why no transaction made it: none was sent in time, no RPC took any, or no ledger did in time."""
+    if all(code == TOO_LATE for code in codes):
         return never
     return Cause.RPC_UNREACHABLE if all(code == RPC_SILENT for code in codes) else late

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from backend.domain.attempt import RPC_SILENT
+from backend.domain.attempt import RPC_SILENT, TOO_LATE
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.result import Contract, TransactionResult
 from backend.errors import BlockNotDueError, BlockPassedError, FarmPausedError
@@ -153,6 +153,7 @@ _TOKEN_REASONS: Mapping[int, tuple[FailureReason, str]] = {
 }
 _REFUSED: Mapping[str, tuple[FailureReason, str]] = {
     RPC_SILENT: (FailureReason.EXPIRED, "no RPC took the plant in time; nothing was spent"),
+    TOO_LATE: (FailureReason.EXPIRED, "the plant reached the network after its last ledger; nothing was spent"),
     "txINSUFFICIENT_BALANCE": (FailureReason.FEE_ACCOUNT_LOW, "the master account cannot pay the fee; send it XLM"),
     "txNO_ACCOUNT": (FailureReason.ACCOUNT_MISSING, "the farmer's account does not exist"),
     TRAPPED: (FailureReason.WRONG_BLOCK, "the block turned over between building and applying the plant"),

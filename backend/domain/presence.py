@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -47,6 +47,16 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
+class Attended:
+    """What is kept of a pooler that attended."""
+
+    ledger: int
+    """The last in which it did."""
+    hashes_per_second: int = 0
+    """What it searched with then; 0 if it had measured nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """A pooler that farmers can be given to."""
 
@@ -82,6 +92,12 @@ class HandOver:
     reason: HandOverReason
     ledger: int
     """The last closed ledger when it was decided."""
+
+
+def last_rate(attended: Collection[Attended]) -> int:
+    """Hashes a second of all that attended when anybody last did; 0 if nobody ever did."""
+    last = max((one.ledger for one in attended), default=0)
+    return sum(one.hashes_per_second for one in attended if last - one.ledger < SILENT_LEDGERS)
 
 
 def share_out(count: int, offers: Sequence[Offer], held: Mapping[str, int]) -> list[str]:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from backend.domain.attempt import AttemptKind
+
 LEDGERS_AN_HOUR = 720
 """An hour in ledgers of 5 s; slower ledgers make it longer, and the cap on it stricter."""
 UNMEASURED_HARVEST_FEE = 100_000
 """Stroops taken for a harvest's fee before one was measured: about eight times what one costs without surge."""
+MEASURED_FEES = 100
+"""How many of the last transactions of a kind tell what one costs."""
+FARMING_KINDS = (AttemptKind.PLANT, AttemptKind.WORK, AttemptKind.HARVEST)
+"""What a farmer needs in every block."""
 
 
 @dataclass(frozen=True, slots=True)

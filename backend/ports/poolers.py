@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backend.domain.plant import Plant
-from backend.domain.presence import FarmerLease, HandOver
+from backend.domain.presence import Attended, FarmerLease, HandOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class PoolerStore(Protocol):
     A farmer's lease in a block is the plant's own pooler's (generation 1) until it is handed over.
     """
 
-    async def attended(self, ledgers: Mapping[str, int]) -> None:
-        """Notes the last ledgers in which poolers attended, by pooler."""
+    async def attended(self, poolers: Mapping[str, Attended]) -> None:
+        """Notes in which ledgers poolers attended, and with what hash rate; an earlier ledger changes nothing."""
 
-    async def attendance(self, since_ledger: int) -> Mapping[str, int]:
-        """Poolers that attended in or after a ledger, and the last in which each did."""
+    async def attendance(self) -> Mapping[str, Attended]:
+        """Every pooler that ever attended, and the last time it did."""
 
     async def leases(self, block_index: int) -> list[FarmerLease]:
         """Who has which farmer of a block; those whose plants failed are nobody's."""

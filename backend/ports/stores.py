@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from backend.domain.attempt import Attempt, Bump
+from backend.domain.attempt import Attempt, AttemptKind, Bump
 from backend.domain.audit import ChainHead, Link
 from backend.domain.farmer import Farmer, FarmerChange, FarmerKey, FarmerState, NewFarmer
 from backend.domain.harvest import KnownHarvest, OpenPail
@@ -270,6 +270,13 @@ class AttemptStore(Protocol):
 
     async def spending(self, since_ledger: int) -> Spending:
         """What attempts stored after a ledger have cost, what open ones may yet cost, and what harvests will."""
+
+    async def fees(self) -> Mapping[AttemptKind, int]:
+        """The usual XLM, in stroops, of a plant, a work and a harvest of late.
+
+        That is the lower median of what the last `MEASURED_FEES` of a kind that succeeded were charged; a kind of which
+        none did is missing. Works are the backend's own: poolers pay for theirs themselves.
+        """
 
     async def settle(self, settlements: Sequence[Settlement], passage: Passage | None = None) -> None:
         """Ends attempts, applies and books effects, and moves the cursor over `passage`, all or nothing.

@@ -17,11 +17,13 @@ from backend.domain.presence import (
     EVERY_FARMER,
     HAND_OVER_SECONDS,
     SILENT_LEDGERS,
+    Attended,
     Capacity,
     HandOver,
     HandOverReason,
     Offer,
     hand_overs,
+    last_rate,
 )
 from backend.errors import AttendanceSupersededError, BackendError, PoolerExcludedError, PoolerSilentError
 from backend.ports.poolers import Handed
@@ -34,6 +36,7 @@ _log = structlog.get_logger()
 _REMEMBERED_LEDGERS = 60
 """After a restart, poolers that attended within so many ledgers are waited for: a block's length."""
 _LEASES_IN_A_NOTICE = 100
+_MOST_RATE = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,15 @@ class Presence:
     """Ledgers told since it was last heard."""
     heard_in_block: int = 0
     attendance: Attendance | None = None
+    rate_before: int = 0
+    """Its hash rate when it attended before a restart of the backend."""
+
+    @property
+    def hashes_per_second(self) -> int:
+        """What it searches with, as far as is known; no column holds more than `_MOST_RATE`."""
+        if self.capacity is None:
+            return self.rate_before
+        return int(min(self.capacity.hashes_per_second, _MOST_RATE))
 
     @property
     def silent(self) -> bool:
@@ -106,6 +118,7 @@ class Attending:
         self._handed_block: int | None = None
         self._excluded: Mapping[str, PoolerExcludedError] = {}
         self._loaded = False
+        self._last_rate = 0
         self._acting = asyncio.Lock()
         self.changed = Pulse()
 
@@ -118,6 +131,18 @@ class Attending:
     def ledger(self) -> int:
         """The last closed ledger; 0 before the first."""
         return 0 if self._watch.last is None else self._watch.last.sequence
+
+    @property
+    def hashes_per_second(self) -> int:
+        """What the poolers that are there search with together; what they last did if none is; 0 if none ever was."""
+        present = sum(
+            one.hashes_per_second
+            for one in self._poolers.values()
+            if not one.silent
+            and not (one.capacity is not None and one.capacity.draining)
+            and one.pooler_id not in self._excluded
+        )
+        return present or self._last_rate
 
     def check(self, pooler_id: str) -> None:
         """Raises PoolerExcludedError if a pooler is let in no longer."""
@@ -233,16 +258,25 @@ class Attending:
         self.changed.beat()
 
     async def _load(self) -> None:
-        ledger = self._watch.view.ledger.sequence
-        for pooler_id in await self._store.attendance(ledger - _REMEMBERED_LEDGERS):
-            self._poolers.setdefault(pooler_id, Presence(pooler_id, heard_in_block=self._watch.view.farm.index))
+        view = self._watch.view
+        attendance = await self._store.attendance()
+        self._last_rate = last_rate(attendance.values())
+        for pooler_id, attended in attendance.items():
+            if attended.ledger >= view.ledger.sequence - _REMEMBERED_LEDGERS:
+                waited = Presence(pooler_id, heard_in_block=view.farm.index, rate_before=attended.hashes_per_second)
+                self._poolers.setdefault(pooler_id, waited)
         self._loaded = True
 
     async def _note(self) -> None:
         ledger = self._watch.view.ledger.sequence
-        heard = {one.pooler_id: ledger for one in self._poolers.values() if one.unanswered == 0}
+        heard = {
+            one.pooler_id: Attended(ledger, one.hashes_per_second)
+            for one in self._poolers.values()
+            if one.unanswered == 0
+        }
         if heard:
             await self._store.attended(heard)
+            self._last_rate = self.hashes_per_second
 
     async def _settle_leases(self) -> None:
         """Ends the streams of the silent, hands their farmers over, and brings what there is to tell up to date."""

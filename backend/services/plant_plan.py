@@ -17,8 +17,9 @@ from backend.domain.plant import RESOURCE_FAILURES, FarmView, Plant, PlantReques
 from backend.domain.settlement import PlantFailed
 from backend.domain.spending import Allowance
 from backend.errors import VaultError
-from backend.ports.stores import Candidate, HarvestStore, UnsentPlant
+from backend.ports.stores import Candidate, UnsentPlant
 from backend.services.access import ChainAccess
+from backend.services.learning import Learning
 from backend.services.staking import Staking
 from backend.services.submitting import LEDGER_WINDOW, attempt_of
 from kale_chain.clock import Pace
@@ -76,12 +77,12 @@ class Window:
 class PlantPlanner:
     """Reads the farmers' accounts, decides their stakes, builds and signs their plants."""
 
-    def __init__(self, chain: ChainAccess, harvests: HarvestStore) -> None:
+    def __init__(self, chain: ChainAccess, learning: Learning) -> None:
         self._reader = chain.reader
         self._factory = chain.factory
         self._submitting = chain.submitting
         self._budget = chain.budget
-        self._staking = Staking(chain.reader, chain.watch, chain.economy, harvests)
+        self._staking = Staking(chain.reader, chain.watch, chain.economy, learning)
 
     async def plan(
         self, request: PlantRequest, earlier: Sequence[UUID], candidates: Sequence[Candidate], window: Window

@@ -17,6 +17,7 @@ from backend.errors import RequestReusedError, StoreConflictError
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
 from backend.services.attending import Attending
+from backend.services.learning import Learning
 from backend.services.plant_plan import PlantPlan, PlantPlanner, Window
 from kale_chain.breaker import loop_time
 
@@ -47,7 +48,7 @@ class Planting:
         self._poolers = stores.poolers
         self._plants = stores.plants
         self._attempts = stores.attempts
-        self._planner = PlantPlanner(chain, stores.harvests)
+        self._planner = PlantPlanner(chain, Learning(stores.harvests, stores.attempts, attending))
         self._submitting = chain.submitting
         self._watch = chain.watch
         self._gate = chain.gate

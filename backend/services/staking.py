@@ -11,21 +11,15 @@ import structlog
 from backend.domain.plant import FarmView
 from backend.domain.staking import Economy, StakePolicy, stake
 from backend.ports.chain import ChainReader
-from backend.ports.stores import Candidate, HarvestStore
+from backend.ports.stores import Candidate
 from backend.services.following import FarmWatch
+from backend.services.learning import Learning
 from kale_chain.model import BLOCK_SECONDS, Block, Pail
 from kale_chain.planning import inputs
 from kale_chain.planning.plants import Mode, PlantPlan, Reason, plan_plants
 from kale_chain.rewards import Scoring, base_reward
 
 _log = structlog.get_logger()
-
-_HASHES_PER_SECOND = 10_000_000
-"""What poolers are believed to search with: zeros, on which this bears, hardly change a stake's worth."""
-_REMEMBERED_BLOCKS = 288
-"""A day of blocks, whose lost pails tell how likely a stake is lost."""
-_FEES = inputs.Fees(plant=19_000, work=14_000, harvest=12_000)
-"""Stroops of XLM each call costs on mainnet without surge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +62,11 @@ class _Before:
 class Staking:
     """Decides the stakes of a block's plants."""
 
-    def __init__(self, reader: ChainReader, watch: FarmWatch, economy: Economy, harvests: HarvestStore) -> None:
+    def __init__(self, reader: ChainReader, watch: FarmWatch, economy: Economy, learning: Learning) -> None:
         self._reader = reader
-        self._harvests = harvests
         self._watch = watch
         self._economy = economy
+        self._learning = learning
 
     async def stakes(
         self, block_index: int, candidates: Sequence[Candidate], balances: Mapping[str, int]
@@ -91,8 +85,8 @@ class Staking:
         if self._economy.policy is StakePolicy.ASKED or not asked:
             return asked
         before = await self._block_before(block_index, list(asked))
-        losses = await self._harvests.losses(max(0, block_index - _REMEMBERED_BLOCKS))
-        plan = self._plan(block_index, asked, before, losses)
+        losses, fees = await self._learning.history(block_index)
+        plan = self._plan(block_index, asked, before, losses, fees)
         _report(plan)
         if plan.mode is Mode.HARVEST_ONLY and plan.unprofitable and before.worth_opening_another:
             # Nothing but a plant opens a block, and what is in the one before can be harvested only then.
@@ -100,7 +94,12 @@ class Staking:
         return {one.farmer: one.stake_stroops for one in plan.farmers if one.planting}
 
     def _plan(
-        self, block_index: int, asked: Mapping[str, int], before: _Before, losses: inputs.LossHistory
+        self,
+        block_index: int,
+        asked: Mapping[str, int],
+        before: _Before,
+        losses: inputs.LossHistory,
+        fees: inputs.Fees,
     ) -> PlantPlan:
         view = self._watch.view
         is_open = view.open_block is not None and block_index == view.farm.index
@@ -111,8 +110,8 @@ class Staking:
             block=block,
             clock=self._clock(view, is_open=is_open),
             market=inputs.Market(base_reward(block_index), before.rivals, self._economy.floor_price),
-            hashes_per_second=_HASHES_PER_SECOND,
-            fees=_FEES,
+            hashes_per_second=self._learning.hashes_per_second,
+            fees=fees,
             losses=losses,
             lone=before.lone,
         )

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from backend.domain.attempt import RPC_SILENT, Attempt, AttemptKind, AttemptState, Bump, is_stuck
+from backend.domain.attempt import RPC_SILENT, Attempt, AttemptKind, AttemptState, Bump, is_stuck, is_worth_sending
 from backend.domain.money import Passage
 from backend.errors import LedgerUnavailableError, UnavailableError
 from backend.ports.chain import ClosedLedgers, SignedTransaction, TransactionSender, Witnesses
@@ -167,6 +167,8 @@ class Submitting:
     async def resend(self) -> None:
         """Sends open attempts again that the network has not accepted lately; the same bytes, so nothing doubles.
 
+        Those that no ledger can take any more are left to their proofs.
+
         Of those refused for their sequence numbers it is then asked who used them.
         """
         await self._send_all([a for a in self._open.values() if self._is_silent(a)])
@@ -194,7 +196,8 @@ class Submitting:
         await self._send_all(bumped)
 
     def _is_silent(self, attempt: Attempt) -> bool:
-        return self._closed - self._accepted.get(attempt.hash, 0) >= _TRUST_LEDGERS
+        trusted = self._closed - self._accepted.get(attempt.hash, 0) < _TRUST_LEDGERS
+        return not trusted and is_worth_sending(attempt, self._closed)
 
     def _forget(self, end: Ended) -> None:
         attempt, settlement = end.attempt, end.settlement

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import median_low
 
 from backend.domain.attempt import TRANSITIONS, Attempt, AttemptKind, AttemptState, Bump
 from backend.domain.harvest import HarvestState
 from backend.domain.money import Passage, Transfer, fee_transfer
 from backend.domain.settlement import Effect, Settlement
-from backend.domain.spending import Spending
+from backend.domain.spending import FARMING_KINDS, MEASURED_FEES, Spending
 from backend.domain.transitions import check_transition
 from backend.errors import QuarantinedError, StoreConflictError
 from simulator.memory.effects import apply_effects
 from simulator.memory.session import Session
 from simulator.memory.tables import AttemptRow, Tables
-
-_MEASURED_HARVESTS = 100
 
 
 def insert_attempts(tables: Tables, attempts: Sequence[Attempt], *, fence: int) -> None:
@@ -84,8 +83,10 @@ def _check_unique(tables: Tables, attempt: Attempt) -> None:
         raise StoreConflictError("the database refused a row by its rule idx_attempts_live_sequence")
 
 
-def _is_paid_harvest(row: AttemptRow) -> bool:
-    return row.attempt.kind is AttemptKind.HARVEST and row.state is AttemptState.SUCCEEDED
+def _recent_fees(tables: Tables, kind: AttemptKind) -> list[int]:
+    """What the last transactions of a kind that succeeded were charged."""
+    paid = (row for row in tables.attempts.newest() if row.attempt.kind is kind and row.state is AttemptState.SUCCEEDED)
+    return [row.fee_charged or 0 for row in itertools.islice(paid, MEASURED_FEES)]
 
 
 def _is_live(tables: Tables, attempt_hash: bytes) -> bool:
@@ -126,14 +127,19 @@ class MemoryAttemptStore:
             recent = itertools.takewhile(
                 lambda row: row.attempt.created_ledger > since_ledger, tables.attempts.newest()
             )
-            harvests = (row for row in tables.attempts.newest() if _is_paid_harvest(row))
-            fees = [row.fee_charged or 0 for row in itertools.islice(harvests, _MEASURED_HARVESTS)]
+            fees = _recent_fees(tables, AttemptKind.HARVEST)
             return Spending(
                 charged=sum(row.fee_charged or 0 for row in recent),
                 at_stake=sum(row.attempt.highest_fee for row in tables.attempts.having(AttemptState.OPEN)),
                 open_pails=len(tables.harvests.having(HarvestState.PENDING)),
                 harvest_fee=max(fees, default=None),
             )
+
+    async def fees(self) -> Mapping[AttemptKind, int]:
+        """The usual XLM, in stroops, of a plant, a work and a harvest of late."""
+        async with self._session.transaction() as tables:
+            found = {kind: _recent_fees(tables, kind) for kind in FARMING_KINDS}
+            return {kind: median_low(fees) for kind, fees in found.items() if fees}
 
     async def settle(self, settlements: Sequence[Settlement], passage: Passage | None = None) -> None:
         """Ends attempts, applies and books effects, and moves the cursor, all or nothing; a repeat changes nothing."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from backend.domain.plant import Plant, PlantState
-from backend.domain.presence import FIRST_GENERATION, FarmerLease, HandOver
+from backend.domain.presence import FIRST_GENERATION, Attended, FarmerLease, HandOver
 from backend.domain.work import WorkState
 from backend.errors import StoreConflictError
 from backend.ports.poolers import Handed
@@ -20,17 +20,18 @@ class MemoryPoolerStore:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def attended(self, ledgers: Mapping[str, int]) -> None:
-        """Notes the last ledgers in which poolers attended."""
+    async def attended(self, poolers: Mapping[str, Attended]) -> None:
+        """Notes in which ledgers poolers attended, and with what hash rate; an earlier ledger changes nothing."""
         async with self._session.transaction() as tables:
-            for pooler_id, ledger in ledgers.items():
-                tables.attended.put(pooler_id, max(ledger, tables.attended.get(pooler_id) or 0))
+            for pooler_id, one in poolers.items():
+                before = tables.attended.get(pooler_id)
+                if before is None or before.ledger <= one.ledger:
+                    tables.attended.put(pooler_id, one)
 
-    async def attendance(self, since_ledger: int) -> Mapping[str, int]:
-        """Poolers that attended in or after a ledger, and the last in which each did."""
+    async def attendance(self) -> Mapping[str, Attended]:
+        """Every pooler that ever attended, and the last time it did."""
         async with self._session.transaction() as tables:
-            rows = tables.attended.rows.items()
-            return {str(pooler_id): ledger for pooler_id, ledger in rows if ledger >= since_ledger}
+            return {str(pooler_id): one for pooler_id, one in tables.attended.rows.items()}
 
     async def leases(self, block_index: int) -> list[FarmerLease]:
         """Who has which farmer of a block."""

@@ -19,7 +19,7 @@ from backend.domain.lease import Incarnation, Quarantine
 from backend.domain.money import Cursor, Transfer
 from backend.domain.payout import PayoutAddress, Switch
 from backend.domain.plant import Plant, PlantRequest
-from backend.domain.presence import HandOver
+from backend.domain.presence import Attended, HandOver
 from backend.domain.trust import Issued, Standing
 from backend.domain.withdrawal import Withdrawal
 from backend.domain.work import WorkReport, WorkState
@@ -245,7 +245,7 @@ class Tables:
         self.standings: Table[tuple[Standing, str, int]] = Table(self._undo, lambda _: None)
         self.certificates: Table[CertificateRow] = Table(self._undo, lambda row: row.issued.pooler_id)
         self.wrong: Table[tuple[WorkReport, int]] = Table(self._undo, lambda row: row[0].pooler_id)
-        self.attended: Table[int] = Table(self._undo, lambda _: None)
+        self.attended: Table[Attended] = Table(self._undo, lambda _: None)
         self.handed: Table[HandOver] = Table(self._undo, lambda row: (row.block_index, row.farmer_id))
         self.reports: Table[UUID] = Table(self._undo, lambda _: None)
         self.harvests: Table[HarvestRow] = Table(self._undo, lambda row: row.state)

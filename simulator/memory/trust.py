@@ -105,11 +105,12 @@ def _score(tables: Tables, name: str) -> Score:
         if lease.pooler_id == name
     ]
     standing, reason, _ = _standing(tables, name)
+    attended = tables.attended.get(name)
     return Score(
         pooler_id=name,
         standing=standing,
         reason=reason,
-        attended_ledger=tables.attended.get(name) or 0,
+        attended_ledger=0 if attended is None else attended.ledger,
         verified=sum(row.state is WorkState.SUCCESS for row in works),
         late=sum(row.state is WorkState.TIMEOUT for row in works),
         wrong=sum(report.block_index > last - SCORED_BLOCKS for report, _ in tables.wrong.having(name)),

@@ -10,6 +10,7 @@ import pytest
 from backend.domain.attempt import Attempt, AttemptKind, AttemptState
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.settlement import BalanceMoved, HarvestClosed, PlantFailed
+from backend.domain.spending import MEASURED_FEES
 from backend.errors import StoreConflictError
 from backend.ports.stores import Stores
 from tests.fixtures.rows import Rows, bumped, confirmed, expired, failed, harvested, succeeded, superseded
@@ -226,3 +227,30 @@ async def test_spending_counts_what_was_charged_and_what_may_be(stores: Stores, 
     await stores.attempts.settle([succeeded(harvests[0], [harvested(pails[0].harvest_id, 5)])])
     spending = await stores.attempts.spending(100)
     assert (spending.charged, spending.at_stake, spending.open_pails, spending.harvest_fee) == (0, 1000, 1, 300)
+
+
+async def test_fees_are_the_median_of_what_succeeded_by_kind(stores: Stores, rows: Rows) -> None:
+    assert await stores.attempts.fees() == {}
+    (farmer,) = await rows.farmers(1)
+    for block, fee in enumerate((900, 100, 500, 700)):
+        plant = rows.plant(farmer, block)
+        (attempt,) = await rows.request(f"r-{block}", [plant], block_index=block)
+        end = succeeded(attempt, [confirmed(plant)])
+        await stores.attempts.settle([replace(end, fee_charged=fee)])
+    unlucky = channels(rows)
+    await stores.attempts.store(unlucky)
+    await stores.attempts.settle([failed(unlucky)])
+    assert await stores.attempts.fees() == {AttemptKind.PLANT: 500}
+
+
+async def test_fees_of_long_ago_do_not_count(stores: Stores, rows: Rows) -> None:
+    farmers = await rows.farmers(MEASURED_FEES)
+    await rows.planted(farmers, 1)  # 300 stroops each
+    again = [rows.plant(farmer, 2) for farmer in farmers]
+    attempts = await rows.request("dearer", again, block_index=2)
+    ends = [
+        replace(succeeded(attempt, [confirmed(plant)]), fee_charged=900, result_ledger=200)
+        for plant, attempt in zip(again, attempts, strict=True)
+    ]
+    await stores.attempts.settle(ends)
+    assert await stores.attempts.fees() == {AttemptKind.PLANT: 900}

@@ -7,7 +7,7 @@ import pytest
 
 from backend.domain.failure import Failure, FailureReason
 from backend.domain.plant import PlantState
-from backend.domain.presence import FarmerLease, HandOver, HandOverReason
+from backend.domain.presence import Attended, FarmerLease, HandOver, HandOverReason
 from backend.domain.settlement import PlantFailed
 from backend.domain.work import WorkReport
 from backend.errors import StoreConflictError
@@ -23,12 +23,13 @@ def hand_over(lease: FarmerLease, to: str, reason: HandOverReason = HandOverReas
     return HandOver(BLOCK, lease.farmer_id, lease.generation + 1, to, lease.pooler_id, reason, LEDGER)
 
 
-async def test_attendance_keeps_the_last_ledger_of_each(stores: Stores) -> None:
-    await stores.poolers.attended({"a": 100, "b": 101})
-    await stores.poolers.attended({"a": 105})
-    await stores.poolers.attended({"a": 104})
-    assert await stores.poolers.attendance(100) == {"a": 105, "b": 101}
-    assert await stores.poolers.attendance(102) == {"a": 105}
+async def test_attendance_keeps_the_last_ledger_and_hash_rate_of_each(stores: Stores) -> None:
+    await stores.poolers.attended({"a": Attended(100, 7), "b": Attended(101)})
+    await stores.poolers.attended({"a": Attended(105, 2**62)})
+    await stores.poolers.attended({"a": Attended(104, 9)})
+    assert await stores.poolers.attendance() == {"a": Attended(105, 2**62), "b": Attended(101)}
+    await stores.poolers.attended({"a": Attended(105, 8)})
+    assert (await stores.poolers.attendance())["a"] == Attended(105, 8)
 
 
 async def test_leases_are_the_plants_poolers_until_handed_over(stores: Stores, rows: Rows) -> None:

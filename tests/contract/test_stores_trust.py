@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backend.domain.farmer import Farmer
+from backend.domain.presence import Attended
 from backend.domain.trust import CertificateKind, Issued, Standing
 from backend.domain.work import WorkReport
 from backend.errors import InvitationError, StoreConflictError
@@ -104,7 +105,7 @@ async def test_score_tells_what_became_of_a_poolers_farmers(stores: Stores, rows
     await stores.works.record(report(first, 1))
     await stores.trust.record_wrong(report(second, 2))
     await rows.planted([first], BLOCK + 1)
-    await stores.poolers.attended({POOLER: 77})
+    await stores.poolers.attended({POOLER: Attended(77)})
     (score,) = await stores.trust.scores()
     assert (score.pooler_id, score.standing, score.attended_ledger) == (POOLER, Standing.OPEN, 77)
     # The last block is not over: nothing is missing in it yet.

@@ -170,6 +170,7 @@ def test_failed_plant_names_its_reason_by_the_contract_that_refused(
         (None, FailureReason.EXPIRED),
         ("txINSUFFICIENT_BALANCE", FailureReason.FEE_ACCOUNT_LOW),
         ("txNO_ACCOUNT", FailureReason.ACCOUNT_MISSING),
+        ("txTOO_LATE", FailureReason.EXPIRED),
         ("txBAD_AUTH", FailureReason.NETWORK_REFUSED),
     ],
 )

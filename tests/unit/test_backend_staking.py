@@ -12,12 +12,13 @@ from backend.domain.farmer import FarmerKey
 from backend.domain.plant import FarmView
 from backend.domain.staking import Economy, StakePolicy
 from backend.ports.chain import ChainReader, PailKey
-from backend.ports.stores import Candidate, HarvestStore
+from backend.ports.stores import Candidate
 from backend.services.following import FarmWatch
+from backend.services.learning import UNMEASURED_FEES, Learning
 from backend.services.staking import Staking
 from kale_chain.clock import Pace
 from kale_chain.model import STROOPS_PER_KALE, Block, Farm, Ledger, Pail, PailEntry
-from kale_chain.planning.inputs import LossHistory
+from kale_chain.planning.inputs import Fees, LossHistory
 from kale_chain.rewards import base_reward
 
 START = 1_000_000
@@ -59,14 +60,16 @@ class FakeWatch:
 
 
 @dataclass
-class FakeHarvests:
-    """What became of the last day's pails."""
+class FakeLearning:
+    """What is known of losses, fees and the poolers' hash rate."""
 
-    history: LossHistory = NOTHING
+    losses: LossHistory = NOTHING
+    fees: Fees = UNMEASURED_FEES
+    hashes_per_second: int = 10_000_000
 
-    async def losses(self, since_block: int) -> LossHistory:
-        assert since_block == 0
-        return self.history
+    async def history(self, block_index: int) -> tuple[LossHistory, Fees]:
+        assert block_index in {7, 8}
+        return self.losses, self.fees
 
 
 async def stakes(
@@ -76,7 +79,7 @@ async def stakes(
     *,
     block: int = 8,
     reader: FakeReader | None = None,
-    losses: LossHistory = NOTHING,
+    learning: FakeLearning | None = None,
 ) -> list[int | None]:
     """What is staked for farmers who ask for these stakes of a balance of 100 KALE; None: not planted."""
     candidates = [
@@ -84,7 +87,7 @@ async def stakes(
         for number, stroops in enumerate(asked)
     ]
     ledger = cast("ChainReader", reader or FakeReader())
-    staking = Staking(ledger, cast("FarmWatch", watch), economy, cast("HarvestStore", FakeHarvests(losses)))
+    staking = Staking(ledger, cast("FarmWatch", watch), economy, cast("Learning", learning or FakeLearning()))
     balances = {one.key.address: 100 * KALE for one in candidates}
     found: Mapping[str, Any] = await staking.stakes(block, candidates, balances)
     return [found.get(one.key.address) for one in candidates]
@@ -101,10 +104,9 @@ async def test_stakes_never_exceed_what_is_asked_nor_what_earns(block: int, age:
 async def test_nothing_is_staked_where_pails_are_lost_too_often() -> None:
     rivals = replace(RANGES, normalized_total=300 * 5 * KALE)
     watch, reader = FakeWatch(20, block=rivals), FakeReader({6: rivals})
-    assert await stakes(watch, Economy(), [3 * KALE], block=7, reader=reader, losses=LossHistory(5_000, 0)) == [
-        3 * KALE
-    ]
-    assert await stakes(watch, Economy(), [3 * KALE], block=7, reader=reader, losses=LossHistory(5_000, 4_900)) == [0]
+    for lost, staked in ((0, 3 * KALE), (4_900, 0)):
+        learning = FakeLearning(LossHistory(5_000, lost))
+        assert await stakes(watch, Economy(), [3 * KALE], block=7, reader=reader, learning=learning) == [staked]
 
 
 async def test_on_a_farm_where_nobody_stakes_a_stake_earns_nothing() -> None:
@@ -145,3 +147,26 @@ async def test_one_is_planted_to_open_the_block_that_lets_stakes_be_harvested() 
     # That one's own pail is not worth another plant.
     alone = FakeReader(entries={("G1", 7): Pail(1, 58, 0, 9)})
     assert await stakes(watch, economy, [3 * KALE, 0], reader=alone) == [None, None]
+
+
+async def test_farmers_are_left_out_at_what_transactions_really_cost() -> None:
+    """A price at which a farmer pays for the usual fees, but not for ten times as much."""
+    crowd = replace(RANGES, normalized_total=1_000 * 5 * KALE)
+    watch, reader = FakeWatch(295, block=crowd), FakeReader({7: crowd})
+    economy = Economy(floor_price=Fraction(1, 100))
+    assert await stakes(watch, economy, [0], reader=reader) == [0]
+    surge = FakeLearning(fees=Fees(plant=190_000_000, work=140_000_000, harvest=120_000_000))
+    assert await stakes(watch, economy, [0], reader=reader, learning=surge) == [None]
+
+
+async def test_more_farmers_pay_where_poolers_search_faster() -> None:
+    """Zeros found for nobody earn nothing, so that a farmer is worth less."""
+    crowd = replace(RANGES, normalized_total=1_000 * 5 * KALE, min_gap=57)
+    watch, reader = FakeWatch(295, block=crowd, seen=crowd), FakeReader({7: crowd})
+
+    async def planted(hashes_per_second: int) -> int:
+        learning = FakeLearning(fees=Fees(plant=35_000_000), hashes_per_second=hashes_per_second)
+        found = await stakes(watch, Economy(floor_price=Fraction(1)), [0] * 20, reader=reader, learning=learning)
+        return len(found) - found.count(None)
+
+    assert await planted(1_000) < await planted(1_000_000_000)

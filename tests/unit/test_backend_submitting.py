@@ -112,6 +112,16 @@ async def test_attempt_expires_only_at_a_closed_ledger_past_its_bounds() -> None
     assert submitting.next_sequence("G1", 5) == 6  # nothing was used
 
 
+async def test_attempt_that_no_ledger_can_take_is_not_sent_again() -> None:
+    store, network = FakeAttemptStore(stored=[attempt()]), FakeNetwork(SendOutcome("TRY_AGAIN_LATER"))
+    submitting = Submitting(store, network)
+    await submitting.load()
+    for ledger, sent in ((103, 1), (104, 2), (105, 2)):  # 106 takes it no more
+        await submitting.advance(FakeLedgers(ledger))
+        await submitting.resend()
+        assert len(network.sent) == sent
+
+
 async def test_settling_waits_for_the_database_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backend.services.submitting._DATABASE_RETRY_SECONDS", 0)
     store, one = FakeAttemptStore(faults=3), attempt()

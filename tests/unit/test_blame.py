@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from backend.domain.attempt import RPC_SILENT
+from backend.domain.attempt import RPC_SILENT, TOO_LATE
 from backend.domain.blame import OWNERS, Cause, Facts, Owner, Subject, cause_of
 from backend.domain.failure import FailureReason
 
@@ -30,6 +30,8 @@ def test_every_cause_has_an_owner_and_every_owner_a_cause() -> None:
         (Facts(Subject.PLANT, FailureReason.EXPIRED, codes=[None]), Cause.NOT_INCLUDED),
         (Facts(Subject.PLANT, FailureReason.EXPIRED, codes=[RPC_SILENT, RPC_SILENT]), Cause.RPC_UNREACHABLE),
         (Facts(Subject.PLANT, FailureReason.EXPIRED, codes=[RPC_SILENT, None]), Cause.NOT_INCLUDED),
+        (Facts(Subject.PLANT, FailureReason.EXPIRED, codes=[TOO_LATE, TOO_LATE]), Cause.NEVER_SENT),
+        (Facts(Subject.PLANT, FailureReason.EXPIRED, codes=[TOO_LATE, None]), Cause.NOT_INCLUDED),
         (Facts(Subject.PLANT, FailureReason.FEE_ACCOUNT_LOW), Cause.FEES_SHORT),
         (Facts(Subject.WORK, FailureReason.HASH_INVALID), Cause.WRONG_REPORT),
         (Facts(Subject.WORK, FailureReason.TIMEOUT), Cause.POOLER_TOO_LATE),
