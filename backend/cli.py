@@ -27,7 +27,7 @@ from backend.backup_commands import drill_command, restore_command
 from backend.blame_command import blame_command
 from backend.check import findings
 from backend.config import load_database_settings, load_key_settings, load_settings
-from backend.db.migrations import migrate
+from backend.db.migrations import migrate, pending
 from backend.failing import EXIT_UNREACHABLE, expected_errors
 from backend.key_ring import key_ring
 from backend.quarantine import begin, show
@@ -86,6 +86,7 @@ def migrate_command(
     env_file: EnvFile = ENV_FILE,
     *,
     with_test_data: Annotated[bool, typer.Option(help="Add inactive sample farmers; refused on mainnet.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be applied, and change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring the database's schema up to date; a repeat does nothing.
@@ -97,8 +98,14 @@ def migrate_command(
         settings = load_database_settings(existing(env_file))
         logs.configure(settings.log_level, settings.secrets())
         url, owner = settings.database_url.get_secret_value(), settings.database_owner_url
+        as_owner = url if owner is None else owner.get_secret_value()
+        if dry_run:
+            missing = pending(as_owner, with_test_data=with_test_data)
+            text = "\n".join(f"would apply {name}" for name in missing) or "nothing to do: the schema is up to date"
+            typer.echo(json.dumps({"pending": missing}) if as_json else text)
+            return
         applied = migrate(
-            url if owner is None else owner.get_secret_value(),
+            as_owner,
             network=settings.stellar_network,
             application_url=None if owner is None else url,
             with_test_data=with_test_data,

@@ -27,7 +27,6 @@ from stellar_sdk import Keypair
 
 from devnet.demo import books
 from devnet.demo.pool import Options, Pool, ledger_of
-from devnet.demo.processes import DemoError, Service
 from kale_chain.errors import RpcError
 from kale_chain.farm import FarmReader
 from kale_chain.hashing import count_zeros, work_hash
@@ -35,6 +34,7 @@ from kale_chain.identify import identify
 from kale_chain.model import Block, FarmIdentity
 from kale_chain.rpc import StellarRpc
 from kale_chain.tx import Bounds, FarmCalls, Signer, fee_bump
+from kale_common.processes import Service, ServiceError
 
 LOOK_SECONDS = 2.0
 KALE = books.STROOPS_PER_KALE
@@ -145,7 +145,7 @@ async def ended(pools: list[Pool]) -> None:
     for pool in pools:
         for service in pool.services.values():
             if service.name != "ledger" and not service.running:
-                raise DemoError(f"{service.name} ended:\n{service.tail()}")
+                raise ServiceError(f"{service.name} ended:\n{service.tail()}")
 
 
 async def both(pools: list[Pool]) -> list[dict[str, Any]]:
@@ -201,7 +201,7 @@ def main() -> None:
         )
         try:
             blocks = asyncio.run(measure(options))
-        except DemoError as error:
+        except ServiceError as error:
             sys.exit(str(error))
     totals = {side: sum(block[side]["reward_kale"] for block in blocks) for side in ("planned", "naive")}
     result = {"blocks": blocks, "reward_kale": totals, "ratio": round(totals["planned"] / totals["naive"], 3)}

@@ -8,6 +8,7 @@ from functools import cached_property
 from kale_chain.errors import ContractError
 from kale_chain.model import Counterparty, FarmIdentity, Ledger, Resources
 from kale_chain.xdr.changes import NO_CHANGES, TransactionChanges, read_changes
+from kale_chain.xdr.charges import Charges, read_charges
 from kale_chain.xdr.entries import Native
 from kale_chain.xdr.payments import read_counterparty
 from kale_chain.xdr.results import (
@@ -180,6 +181,11 @@ class LedgerTransaction:
     def fee_charged(self) -> int:
         """Stroops charged, after refunds where the network nets them (protocol 23 and later)."""
         return self._codes.fee_charged
+
+    @cached_property
+    def charges(self) -> Charges | None:
+        """What a contract call declared and was charged for; None for classic operations."""
+        return read_charges(self.envelope_xdr, self.meta_xdr, self.diagnostic_events)
 
     @cached_property
     def return_value(self) -> Native:

@@ -1,6 +1,6 @@
 """The command `kale-pool`.
 
-Exit codes: 0 done or stopped, 2 wrong settings, 3 no RPC answers.
+Exit codes: 0 done or stopped, 1 no-go of a rehearsal, 2 wrong settings, 3 no RPC answers.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from kale_common.command import ENV_FILE, EnvFile, existing, until_signal
 from kale_common.errors import EXIT_CONFIG, ConfigError
 from kale_common.settings import ServiceSettings, load
 from kale_console.doctor import doctor_command
+from kale_console.rehearsal.command import rehearse_command
 from kale_console.shadow import BlockReport, Shadow, Terms, kale, reports
 from kale_lifeboat.config import read_farmers
 from kale_lifeboat.errors import FarmersError
@@ -36,11 +37,12 @@ _log = structlog.get_logger()
 
 
 app.command("doctor")(doctor_command)
+app.command("rehearse")(rehearse_command)
 
 
 @app.callback()
 def console() -> None:
-    """Look at a KALE farm, and at what farms it; nothing here sends a transaction."""
+    """Look at a KALE farm and at what farms it. `rehearse` alone starts services and costs XLM."""
 
 
 @dataclass(frozen=True, slots=True)

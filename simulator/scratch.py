@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from devnet.demo.pool import Options
-from devnet.demo.processes import DemoError
+from kale_common.processes import ServiceError
 
 _NEIGHBOURS = 3
 
@@ -34,6 +34,6 @@ def scratch_pool(name: str, *, farmers: int, close_seconds: float, console: Cons
         )
         try:
             yield options
-        except DemoError as error:
+        except ServiceError as error:
             console.print(f"the pool did not come back: {error}", markup=False)
             raise typer.Exit(1) from error

@@ -99,6 +99,16 @@ def check_applied(applied: Mapping[int, str], migrations: Sequence[Migration], *
     return missing if test_data else needed
 
 
+def pending(database_url: str, *, with_test_data: bool = False, directory: Path = SQL_DIRECTORY) -> list[str]:
+    """The names of the files that `migrate` would apply now; nothing is changed. Raises as `migrate`."""
+    migrations = read_migrations(directory)
+    with translated_errors(database_url), psycopg.connect(database_url, autocommit=True) as connection:
+        row = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
+        known = row is not None and bool(row[0])
+        rows = connection.execute("SELECT number, checksum FROM schema_migrations").fetchall() if known else []
+    return [one.name for one in check_applied(dict(rows), migrations, test_data=with_test_data)]
+
+
 def migrate(
     database_url: str,
     *,

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from devnet.demo.pool import Options, Outcome, Pool
-from devnet.demo.processes import DemoError
 from devnet.demo.view import account_table, block_table, console
+from kale_common.processes import ServiceError
 
 app = typer.Typer(add_completion=False)
 
@@ -47,7 +47,7 @@ def demo(
     screen.print(f"Logs: {place}")
     try:
         outcome = asyncio.run(_farm(options))
-    except DemoError as error:
+    except ServiceError as error:
         screen.print(f"[bold red]The demonstration failed:[/] {error}", markup=True, highlight=False)
         raise typer.Exit(1) from error
     screen.print(block_table(outcome.blocks))

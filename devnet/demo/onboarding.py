@@ -9,7 +9,7 @@ from stellar_sdk.client.aiohttp_client import AiohttpClient
 from stellar_sdk.soroban_rpc import GetTransactionStatus
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
-from devnet.demo.processes import DemoError
+from kale_common.processes import ServiceError
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
 
 ONBOARDING_SECONDS = 120
@@ -36,7 +36,7 @@ async def onboard(backend: str, farmers: int, *, run_id: str) -> list[farmers_pb
     created = [answer.farmer for answer in answers]
     late = [farmer.wallet_address for farmer in created if farmer.state != farmers_pb2.FARMER_STATE_ACTIVE]
     if late:
-        raise DemoError(f"{len(late)} farmers were not onboarded within {ONBOARDING_SECONDS} s: {', '.join(late)}")
+        raise ServiceError(f"{len(late)} farmers were not onboarded within {ONBOARDING_SECONDS} s: {', '.join(late)}")
     return created
 
 
@@ -62,7 +62,7 @@ async def _pay(
     sent = await rpc.send_transaction(transaction)
     result = await rpc.poll_transaction(sent.hash, DEPOSIT_SECONDS, lambda _attempt: 1)
     if result.status is not GetTransactionStatus.SUCCESS:
-        raise DemoError(f"the deposit of KALE to the farmers ended as {result.status.value} ({sent.hash})")
+        raise ServiceError(f"the deposit of KALE to the farmers ended as {result.status.value} ({sent.hash})")
 
 
 async def balances(horizon_url: str, addresses: list[str], asset: Asset) -> dict[str, int]:

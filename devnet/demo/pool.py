@@ -16,9 +16,9 @@ from rich.live import Live
 from stellar_sdk import Asset
 
 from devnet.demo import books, onboarding
-from devnet.demo.processes import DemoError, Service
 from devnet.demo.view import Picture
 from devnet.postgres import EmbeddedPostgres
+from kale_common.processes import Service, ServiceError
 from kalepool.v1 import status_pb2, status_pb2_grpc
 
 STEP_SECONDS = 0.5
@@ -238,7 +238,7 @@ class Pool:
     def _check_processes(self) -> None:
         for service in self.services.values():
             if not service.running:
-                raise DemoError(f"{service.name} ended. The end of its log ({service.log}):\n{service.tail()}")
+                raise ServiceError(f"{service.name} ended. The end of its log ({service.log}):\n{service.tail()}")
 
     def _done(self) -> bool:
         complete = sum(block.complete for block in self.picture.blocks)

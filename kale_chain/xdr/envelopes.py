@@ -14,6 +14,9 @@ _HARVEST = b"harvest"
 _HARVEST_ARGUMENTS = 2
 _PLANT = b"plant"
 _PLANT_ARGUMENTS = 2
+_WORK = b"work"
+_WORK_ARGUMENTS = 3
+_FUNCTIONS = {_PLANT: _PLANT_ARGUMENTS, _WORK: _WORK_ARGUMENTS, _HARVEST: _HARVEST_ARGUMENTS}
 _PAIL = b"Pail"
 _PAIL_FIELDS = 3
 
@@ -58,18 +61,57 @@ def read_plant_call(envelope_xdr: str, farm_id: str) -> PlantCall | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class FarmCall:
+    """A call of the farm: plant, work or harvest, for whom, and in which block."""
+
+    function: str
+    farmer: str
+    block_index: int
+
+
+def read_farm_call(envelope_xdr: str, farm_id: str) -> FarmCall | None:
+    """Which of the farm's three functions a transaction (base64 envelope, plain or fee bump) calls itself, if any.
+
+    The block is the one whose pail the transaction's footprint may write.
+
+    Raises:
+        MalformedXdrError: it is no envelope.
+    """
+    raw = base64.b64decode(envelope_xdr)
+    if StrKey.decode_contract(farm_id) not in raw:
+        return None
+    return decoded(
+        "a transaction envelope", lambda: _farm_call(stellar_xdr.TransactionEnvelope.from_xdr_bytes(raw), farm_id)
+    )
+
+
+def _farm_call(envelope: stellar_xdr.TransactionEnvelope, farm_id: str) -> FarmCall | None:
+    transaction = _inner(envelope)
+    for function, count in _FUNCTIONS.items():
+        arguments = _arguments(transaction, farm_id, function, count)
+        if transaction is None or arguments is None:
+            continue
+        farmer = scval.from_address(arguments[0]).address
+        index = _written_pail(transaction, farm_id, farmer)
+        return None if index is None else FarmCall(function.decode(), farmer, index)
+    return None
+
+
+def _written_pail(transaction: stellar_xdr.Transaction, farm_id: str, farmer: str) -> int | None:
+    data = transaction.ext.soroban_data
+    found = (_pail_index(key, farm_id, farmer) for key in (data.resources.footprint.read_write if data else ()))
+    return next((index for index in found if index is not None), None)
+
+
 def _plant_call(envelope: stellar_xdr.TransactionEnvelope, farm_id: str) -> PlantCall | None:
     transaction = _inner(envelope)
     arguments = _arguments(transaction, farm_id, _PLANT, _PLANT_ARGUMENTS)
     if transaction is None or arguments is None:
         return None
     farmer, stake = scval.from_address(arguments[0]).address, scval.from_int128(arguments[1])
-    data = transaction.ext.soroban_data
-    for key in data.resources.footprint.read_write if data else ():
-        index = _pail_index(key, farm_id, farmer)
-        if index is not None:
-            return PlantCall(farmer, index, stake)
-    return None
+    index = _written_pail(transaction, farm_id, farmer)
+    return None if index is None else PlantCall(farmer, index, stake)
 
 
 def _pail_index(key: stellar_xdr.LedgerKey, farm_id: str, farmer: str) -> int | None:

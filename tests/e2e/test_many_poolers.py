@@ -19,7 +19,7 @@ from rich.console import Console
 
 from devnet.demo import books
 from devnet.demo.pool import Options, Pool
-from devnet.demo.processes import Service
+from kale_common.processes import Service
 from tests.fixtures.cutting import CuttingProxy, cutting
 
 FARMERS = int(os.environ.get("FARMERS", "6"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from backend.db.migrations import SQL_DIRECTORY, TEST_DATA, check_applied, migrate, read_migrations
+from backend.db.migrations import SQL_DIRECTORY, TEST_DATA, check_applied, migrate, pending, read_migrations
 from backend.errors import DatabaseUnavailableError, MigrationError
 from devnet.postgres import EmbeddedPostgres
 
@@ -48,6 +48,12 @@ def test_files_apply_in_order_once_and_without_test_data(empty_database_url: str
     assert NAMES[:2] == ["001_initial_schema.sql", "002_indexes.sql"]
     assert migrate(empty_database_url, network="testnet") == []
     assert run(empty_database_url, "SELECT count(*) FROM farmers") == [(0,)]
+
+
+def test_what_would_be_applied_is_told_and_nothing_is_changed(empty_database_url: str) -> None:
+    assert pending(empty_database_url) == pending(empty_database_url) == NAMES
+    migrate(empty_database_url, network="testnet")
+    assert pending(empty_database_url) == []
 
 
 def test_schema_file_is_the_sum_of_the_migrations(

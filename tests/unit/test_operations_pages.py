@@ -24,7 +24,7 @@ COMMANDS = {
     "kale-lifeboat": typer.main.get_command(lifeboat),
     "kale-pool": typer.main.get_command(console),
 }
-PAGES = ("docs/operations.md", "docs/backups.md", "docs/lifeboat.md")
+PAGES = ("docs/operations.md", "docs/backups.md", "docs/lifeboat.md", "docs/go-live.md")
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
 HARDENING = {
     "NoNewPrivileges": "yes",

@@ -1,4 +1,4 @@
-"""Starts the pool's processes, waits until each is ready, and stops them cleanly."""
+"""Starts services of the pool as child processes, waits until each is ready, and stops them cleanly."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,8 @@ STOP_SECONDS = 20
 SHOWN_LOG_LINES = 12
 
 
-class DemoError(Exception):
-    """Something the demonstration needs did not happen; its text is for the person who watches."""
+class ServiceError(Exception):
+    """A service, or what it was asked to do, did not come about; its text is for the person who watches."""
 
 
 class Service:
@@ -42,7 +42,7 @@ class Service:
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Stops it; an error of the block goes before one of stopping."""
-        with contextlib.suppress(*([DemoError] if error else [])):
+        with contextlib.suppress(*([ServiceError] if error else [])):
             await self.stop()
 
     async def _spawn(self) -> asyncio.Future[dict[str, Any]]:
@@ -52,7 +52,7 @@ class Service:
             "-m",
             *self._arguments,
             env={**os.environ, **self._env},
-            # A session of its own: Ctrl-C reaches the demonstration alone, which then stops its children in order.
+            # A session of its own: Ctrl-C reaches the parent alone, which then stops its children in order.
             start_new_session=True,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -72,7 +72,7 @@ class Service:
                     ready.set_result(record)
 
     async def start(self) -> dict[str, Any]:
-        """Starts it; its `ready` record, or `DemoError` with the end of its log if it ends or stays silent."""
+        """Starts it; its `ready` record, or `ServiceError` with the end of its log if it ends or stays silent."""
         ready = await self._spawn()
         assert self._child
         ended = asyncio.create_task(self._child.wait())
@@ -83,7 +83,7 @@ class Service:
             state = "did not become ready" if code is None else f"ended with exit code {code}"
             self.kill()
             await self._finish()
-            raise DemoError(f"{self.name} {state}. The end of its log ({self.log}):\n{self.tail()}")
+            raise ServiceError(f"{self.name} {state}. The end of its log ({self.log}):\n{self.tail()}")
         ended.cancel()
         self.record = ready.result()
         if "grpc_port" in self.record:
@@ -91,10 +91,10 @@ class Service:
         return self.record
 
     async def run(self) -> None:
-        """Runs it to its end; `DemoError` unless it exits 0."""
+        """Runs it to its end; `ServiceError` unless it exits 0."""
         await self._spawn()
         if code := await self._finish():
-            raise DemoError(f"{' '.join(self._arguments)} ended with exit code {code}:\n{self.tail()}")
+            raise ServiceError(f"{' '.join(self._arguments)} ended with exit code {code}:\n{self.tail()}")
 
     def tail(self) -> str:
         """The last lines of the log."""
@@ -128,7 +128,7 @@ class Service:
         await self._finish()
 
     async def stop(self) -> None:
-        """Asks it to end and waits; kills it, and raises `DemoError`, if it does not end cleanly."""
+        """Asks it to end and waits; kills it, and raises `ServiceError`, if it does not end cleanly."""
         if self._child is None:
             return
         if self.running:
@@ -137,9 +137,31 @@ class Service:
             code = await asyncio.wait_for(self._finish(), STOP_SECONDS)
         except TimeoutError:
             await self.crash()
-            raise DemoError(f"{self.name} did not stop within {STOP_SECONDS} s and was killed ({self.log})") from None
+            late = f"{self.name} did not stop within {STOP_SECONDS} s and was killed ({self.log})"
+            raise ServiceError(late) from None
         if code != 0:
-            raise DemoError(f"{self.name} ended with exit code {code}:\n{self.tail()}")
+            raise ServiceError(f"{self.name} ended with exit code {code}:\n{self.tail()}")
+
+
+async def ask(*arguments: str, env: Mapping[str, str]) -> str:
+    """What `python -m <arguments>` prints on standard output; it may be a secret, and goes nowhere else.
+
+    Raises:
+        ServiceError: It did not exit 0; the text is the end of what it said on standard error.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *arguments),
+        env={**os.environ, **env},
+        start_new_session=True,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    printed, said = await child.communicate()
+    if child.returncode:
+        end = "\n".join(said.decode(errors="replace").splitlines()[-SHOWN_LOG_LINES:])
+        raise ServiceError(f"{' '.join(arguments)} ended with exit code {child.returncode}:\n{end}")
+    return printed.decode()
 
 
 def _ready_record(line: bytes) -> dict[str, Any] | None:

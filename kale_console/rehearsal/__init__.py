@@ -1,0 +1,1 @@
+"""`kale-pool rehearse`: farms a few blocks with the real services, and holds them against what was predicted."""
