@@ -7,22 +7,27 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from backend.by_hand import by_hand
 from backend.config import load_database_settings
 from backend.db.database import Database
 from backend.db.events import SqlEventStore
-from backend.db.trail import TrailLine, block_trail
+from backend.db.trail import TrailLine, block_trail, change_trail
+from backend.domain import requests
 from backend.domain.audit import ChainHead, Verification, verify
 from backend.errors import HeadFileError
 from backend.failing import EXIT_FAULT, expected_errors
 from kale_common import logs
 from kale_common.command import ENV_FILE, EnvFile, Json, existing
 
-app = typer.Typer(help="The audit trail: verify that nobody changed it, and show a block.", no_args_is_help=True)
+app = typer.Typer(
+    help="The audit trail: verify that nobody changed it; show a block, or who changed what.", no_args_is_help=True
+)
 
 _CONNECTIONS = 2
 
@@ -58,12 +63,22 @@ def show_command(
     """Show what happened in a block: events and transactions in the order of their recording."""
     with expected_errors():
         lines = asyncio.run(_shown(env_file, block))
-    if as_json:
-        typer.echo(json.dumps([asdict(line) | {"at": line.at.isoformat()} for line in lines]))
-    elif lines:
-        _print(block, lines)
-    else:
-        typer.echo(f"nothing is recorded of block {block}")
+    _tell(lines, f"block {block}", as_json=as_json)
+
+
+@app.command("changes")
+def changes_command(
+    env_file: EnvFile = ENV_FILE,
+    *,
+    farmer: Annotated[str | None, typer.Option(help="Only this farmer's; its id.")] = None,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, the last ones.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Show who changed what: tokens, certificates, settings, payout addresses, limits, the switch, withdrawals."""
+    with expected_errors():
+        farmer_id = None if farmer is None else requests.farmer_uuid(farmer)
+        lines = asyncio.run(_changed(env_file, farmer_id, most))
+    _tell(lines, "changes", as_json=as_json)
 
 
 def read_head(path: Path) -> ChainHead:
@@ -92,6 +107,11 @@ async def _shown(env_file: Path, block: int) -> list[TrailLine]:
         return await block_trail(database, block)
 
 
+async def _changed(env_file: Path, farmer_id: UUID | None, most: int) -> list[TrailLine]:
+    async with opened_database(env_file) as database:
+        return await change_trail(database, farmer_id, most)
+
+
 @contextlib.asynccontextmanager
 async def opened_database(env_file: Path) -> AsyncIterator[Database]:
     """The database of the settings, migrated and checked."""
@@ -100,17 +120,28 @@ async def opened_database(env_file: Path) -> AsyncIterator[Database]:
     database = Database(settings.database_url.get_secret_value(), max_connections=_CONNECTIONS)
     try:
         await database.check(owner_allowed=True)
-        yield database
+        with by_hand():
+            yield database
     finally:
         await database.close()
 
 
-def _print(block: int, lines: list[TrailLine]) -> None:
-    table = Table(title=f"Block {block}")
+def _tell(lines: list[TrailLine], of: str, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([asdict(line) | {"at": line.at.isoformat()} for line in lines]))
+    elif lines:
+        Console().print(_table(lines, of.capitalize()))
+    else:
+        typer.echo(f"nothing is recorded of {of}")
+
+
+def _table(lines: list[TrailLine], title: str) -> Table:
+    table = Table(title=title)
     for name in ("time (UTC)", "what", "farmer", "pooler", "details"):
         table.add_column(name, overflow="fold")
     for line in lines:
         details = ", ".join(f"{name} {value}" for name, value in line.details.items())
         farmer = "" if line.farmer is None else f"{line.farmer[:4]}…{line.farmer[-4:]}"
-        table.add_row(f"{line.at:%H:%M:%S.%f}"[:-3], line.what.replace("_", " "), farmer, line.pooler or "", details)
-    Console().print(table)
+        at = f"{line.at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        table.add_row(at, line.what.replace("_", " "), farmer, line.pooler or "", details)
+    return table

@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from backend.alarm_settings import AlarmSettings
 from backend.domain.rate import Rate
-from backend.domain.signing import MAX_STAKE_STROOPS
+from backend.domain.signing import MAX_SIGNED_AWAY_STROOPS, MAX_STAKE_STROOPS
 from backend.domain.staking import StakePolicy
-from backend.payout_config import PayoutSettings
+from backend.payout_config import PayoutSettings, Stroops
 from kale_chain.errors import InvalidSecretError
 from kale_chain.tx import Signer
 from kale_common.errors import ConfigError
@@ -180,6 +180,9 @@ class SignerSettings(NetworkSettings, KeySettings):
         stake_cap_stroops: Most KALE that one plant may stake; more is refused, whoever asks.
         signer_socket: The Unix socket of a signer that runs by itself; without it a backend starts one of its own.
         signer_client_uid: The user whose processes the signer answers; by default its own.
+        signer_day_stroops: Most KALE that the signer signs away in 24 hours, whatever the backend says it approved; 0:
+            no limit.
+        signer_journal_file: File in which the signer keeps what it signed; by default beside the key file.
     """
 
     log_level: LogLevel = "info"
@@ -187,11 +190,17 @@ class SignerSettings(NetworkSettings, KeySettings):
     stake_cap_stroops: Annotated[int, Field(ge=1, le=2**63 - 1)] = MAX_STAKE_STROOPS
     signer_socket: Path | None = None
     signer_client_uid: Annotated[int, Field(ge=0)] | None = None
+    signer_day_stroops: Stroops = MAX_SIGNED_AWAY_STROOPS
+    signer_journal_file: Path | None = None
 
     def signer_values(self) -> dict[str, object]:
         """Every setting of the signer by name, secrets in clear, for the environment of a process of its own."""
         values = {name: getattr(self, name) for name in SignerSettings.model_fields if name != "signer_socket"}
         return {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in values.items()}
+
+    def journal_path(self) -> Path:
+        """The file in which the signer keeps what it signed."""
+        return self.signer_journal_file or self.key_file.with_name(self.key_file.name + ".signed")
 
     def client_uid(self) -> int:
         """The user whose processes are answered."""

@@ -15,6 +15,7 @@ from backend.key_ring import key_ring
 from backend.ports.vault import Vault
 from backend.vault import LocalVault
 from backend.vault.client import RemoteVault
+from backend.vault.journal import SigningJournal
 from backend.vault.process import SignerProcess
 from kale_chain.model import FarmIdentity
 from kale_common.errors import ConfigError
@@ -40,13 +41,14 @@ class Custody:
         """Looks whether there are keys, and starts the signer.
 
         Raises:
-            ConfigError: keys inside the backend are asked for outside network local.
+            ConfigError: keys inside the backend are asked for outside network local, or the signer's cap is too low.
             VaultError: there is no key.
         """
         settings = self._settings
         if settings.signer_in_process and settings.stellar_network != "local":
             raise ConfigError("SIGNER_IN_PROCESS", "is for tests on network local; remove it")
         if not settings.signer_in_process and settings.signer_socket is None:
+            check_caps(settings)
             if settings.pkcs11_module is None:
                 key_ring(settings).check()
             self._signer = SignerProcess(signer_environment(settings))
@@ -74,13 +76,30 @@ class Custody:
         if settings.signer_in_process:
             ring = key_ring(settings)
             ring.current()
-            return LocalVault(ring, rules)
+            journal = SigningJournal(settings.journal_path(), settings.signer_day_stroops)
+            self._stack.callback(journal.close)
+            return LocalVault(ring, rules, journal)
         path = settings.signer_socket if self._starting is None else (await self._starting).path
         assert path is not None
         vault = RemoteVault(path, rules)
         self._stack.push_async_callback(vault.close)
         await vault.check()
         return vault
+
+
+def check_caps(settings: Settings) -> None:
+    """Accepts limits of payments that the signer's own cap has room for.
+
+    Raises:
+        ConfigError: payments within the limits would wait for the signer.
+    """
+    pool, signer = settings.withdrawal_pool_day_stroops, settings.signer_day_stroops
+    if 0 < signer < pool:
+        raise ConfigError(
+            "SIGNER_DAY_STROOPS",
+            f"is {signer}, less than WITHDRAWAL_POOL_DAY_STROOPS ({pool}): payments within the limits would wait; "
+            "raise the one or lower the other",
+        )
 
 
 def signer_environment(settings: SignerSettings) -> Mapping[str, str]:

@@ -45,6 +45,8 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   ├── KeyBackupError               a backup of keys cannot be written, read or opened
 │   ├── SealedSeedError              a sealed seed does not open: wrong key, wrong farmer or tampered with
 │   ├── SignerRulesError             the signer's rules are not the backend's: another network, farm or account
+│   ├── SigningJournalError          the signer's record of payouts cannot be used: no payout is signed
+│   ├── SigningCapError              more would be signed away within a day than the signer's cap
 │   └── PolicyRefusedError           a transaction does something no farmer's key signs, or not what was said
 ├── HeadFileError                    the record of the database's head is unreadable, malformed or not writable
 ├── LeaseError                       another backend has the database's lease
@@ -489,6 +491,24 @@ class PolicyRefusedError(VaultError):
         self.farmer_id = str(farmer_id)
         self.problem = problem
         super().__init__(f"farmer {farmer_id}'s key signs no such transaction: {problem}")
+
+
+class SigningJournalError(VaultError):
+    """The signer's record of payouts cannot be read or written; nothing was signed."""
+
+    reason = "SIGNING_JOURNAL"
+
+    def __init__(self, path: Path | None, problem: str) -> None:
+        super().__init__(
+            f"SIGNER_JOURNAL_FILE: {path} cannot be used: {problem}; give the signer's user a file it may write, or "
+            "restore it"
+        )
+
+
+class SigningCapError(VaultError):
+    """A payout was not signed: with it more would leave within 24 hours than the signer's own cap, in stroops."""
+
+    reason = "SIGNING_CAP"
 
 
 class HeadFileError(BackendError):

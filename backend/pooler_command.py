@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from backend.by_hand import by_hand
 from backend.config import TrustSettings, load_trust_settings
 from backend.db import open_stores
 from backend.domain.requests import pooler_name
@@ -117,7 +118,8 @@ def _with_stores(settings: TrustSettings, act: Callable[[Stores], Awaitable[Resu
         finally:
             await stores.close()
 
-    return until_signal(acted())
+    with by_hand():
+        return until_signal(acted())
 
 
 def _table(scores: list[Score]) -> Table:

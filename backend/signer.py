@@ -1,6 +1,6 @@
 """`kale-backend signer`: the process that holds farmers' seeds in clear, and signs what the rules allow.
 
-It reads the key-encryption keys and nothing else: no database, no network, no master key.
+It reads the key-encryption keys, keeps a journal of payouts, and nothing else: no database, no network, no master key.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from backend.errors import SignerRulesError, SignerUnavailableError
 from backend.failing import expected_errors
 from backend.key_ring import key_ring
 from backend.vault.hardening import harden
+from backend.vault.journal import SigningJournal
 from backend.vault.process import READY
 from backend.vault.server import CheckRules, SignerServer
 from kale_chain.xdr import keys as ledger_keys
@@ -54,7 +55,8 @@ async def _serve(settings: SignerSettings, path: Path | None, *, until_stdin_clo
     hardening = harden()
     ring = key_ring(settings)
     version, _ = ring.current()
-    server = SignerServer(path, ring, agrees(settings), settings.client_uid())
+    journal = SigningJournal(settings.journal_path(), settings.signer_day_stroops)
+    server = SignerServer(path, ring, journal, agrees(settings), settings.client_uid())
     try:
         await server.start()
     except OSError as error:
@@ -66,6 +68,7 @@ async def _serve(settings: SignerSettings, path: Path | None, *, until_stdin_clo
         await (_stdin_closed() if until_stdin_closes else asyncio.Event().wait())
     finally:
         await server.stop()
+        journal.close()
 
 
 async def _stdin_closed() -> None:

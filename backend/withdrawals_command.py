@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from backend.by_hand import by_hand
 from backend.config import load_database_settings
 from backend.db import SqlStores, open_stores
 from backend.domain.payout import Switch
@@ -109,7 +110,7 @@ def _on(env_file: Path, act: Callable[[SqlStores], Awaitable[T]]) -> T:
         async with _stores(env_file) as stores:
             return await act(stores)
 
-    with expected_errors():
+    with expected_errors(), by_hand():
         return asyncio.run(run())
 
 

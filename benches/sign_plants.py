@@ -19,6 +19,7 @@ from backend.domain.signing import PlantIntent, SigningRules
 from backend.ports.vault import Vault
 from backend.vault import FileKeys, KeyRing, LocalVault, create_key_file
 from backend.vault.client import RemoteVault
+from backend.vault.journal import SigningJournal
 from backend.vault.process import SignerProcess
 from kale_chain.model import FarmIdentity
 from kale_chain.tx import Bounds, FarmCalls, Signer
@@ -48,7 +49,7 @@ async def measure(farmers: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         key_file = Path(folder) / "key"
         create_key_file(key_file)
-        inside = LocalVault(KeyRing([FileKeys(key_file)]), rules)
+        inside = LocalVault(KeyRing([FileKeys(key_file)]), rules, SigningJournal(None, 0))
         keys = [await inside.create(uuid4()) for _ in range(farmers)]
         async with SignerProcess(environment(rules, key_file)) as process:
             behind = RemoteVault(process.path, rules)

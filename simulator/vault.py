@@ -9,6 +9,7 @@ from stellar_sdk import StrKey
 from backend.domain.farmer import FarmerKey
 from backend.domain.signing import Intent, SigningRules
 from backend.errors import SealedSeedError
+from backend.vault.journal import SigningJournal
 from backend.vault.policy import Policy
 from kale_chain.tx import Signer
 
@@ -18,7 +19,7 @@ class SeededVault:
 
     def __init__(self, root: Signer, rules: SigningRules) -> None:
         self._root = root
-        self._policy = Policy(rules)
+        self._policy = Policy(rules, SigningJournal(None, 0))
         self._signers: dict[UUID, Signer] = {}
 
     async def create(self, farmer_id: UUID) -> FarmerKey:

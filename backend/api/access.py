@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from backend.api.handlers import Context, RpcHandler, wrapped
-from backend.domain.access import ANYBODY, PUBLIC, WHOEVER, Principal, Rule, Scope
+from backend.domain.access import ANYBODY, PUBLIC, WHOEVER, Principal, Rule, Scope, acting_as
 from backend.services.door import Caller, Door
 
 _POOL = "/kalepool.v1.PoolService/"
@@ -134,9 +134,12 @@ def access_middleware(door: Door) -> Middleware:
     return admit
 
 
-def logged(principal: Principal | None) -> AbstractContextManager[None]:
-    """Has whatever is logged meanwhile name the caller."""
-    return structlog.contextvars.bound_contextvars(caller=(principal or ANYBODY).name)
+@contextmanager
+def logged(principal: Principal | None) -> Iterator[None]:
+    """Has whatever is logged or recorded meanwhile name the caller."""
+    name = (principal or ANYBODY).name
+    with structlog.contextvars.bound_contextvars(caller=name), acting_as(name):
+        yield
 
 
 def _grpc_caller(context: Context) -> Caller:

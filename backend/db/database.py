@@ -16,6 +16,7 @@ from backend.db.audit import tell
 from backend.db.migrations import check_applied, read_migrations
 from backend.db.roles import check_role
 from backend.db.translation import location, translated_errors
+from backend.domain.access import actor
 from backend.errors import BackendError, MigrationError
 
 _log = structlog.get_logger()
@@ -40,6 +41,8 @@ _REQUIRED = {
     "synchronous_commit": ("on", "a commit must be on disk before it is reported: remove the setting"),
     "data_checksums": ("on", "stop the server and run `pg_checksums --enable` on its data folder"),
 }
+
+_ACTOR = text("SELECT set_config('kale.actor', :name, true)")
 
 
 class Database:
@@ -89,6 +92,18 @@ class Database:
             async with self._engine.begin() as connection:
                 yield connection
             tell(connection)
+
+    @asynccontextmanager
+    async def attributed(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction whose changes the audit trail attributes to who has them done.
+
+        Raises:
+            BackendError: see `transaction`.
+        """
+        async with self.transaction() as connection:
+            if actor():
+                await connection.execute(_ACTOR, {"name": actor()})
+            yield connection
 
     def translated(self) -> AbstractContextManager[None]:
         """Raises what the driver raises inside the block as BackendErrors."""

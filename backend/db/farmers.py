@@ -137,7 +137,7 @@ class SqlFarmerStore:
             "status": change.state,
             "labels": None if change.labels is None else json.dumps(change.labels),
         }
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             row = (await connection.execute(_LOCK, {"id": farmer_id})).one_or_none()
             if row is None:
                 raise UnknownFarmerError(farmer_id)

@@ -1,12 +1,13 @@
 """Payout addresses, the switch that stops payments, and the pool's cut."""
 
+import json
 from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import text
 
 from backend.db.withdrawals import SqlWithdrawals
-from backend.domain.payout import RUNNING, PayoutAddress, Switch
+from backend.domain.payout import RUNNING, PayoutAddress, PayoutRules, Switch
 from backend.domain.withdrawal import Destination
 from backend.errors import UnknownFarmerError
 from kale_chain.model import Memo
@@ -32,6 +33,14 @@ ORDER BY a.farmer_id
 _CUT = text("SELECT basis_points FROM pool_cuts ORDER BY id DESC LIMIT 1")
 _SET_CUT = text("INSERT INTO pool_cuts (basis_points, from_block) VALUES (:basis_points, :from_block)")
 
+_NOTE_LIMITS = text("""
+SELECT record_change('limits_set', NULL, NULL, given.limits)
+FROM (SELECT jsonb_strip_nulls(CAST(:limits AS jsonb)) AS limits) AS given
+WHERE given.limits IS DISTINCT FROM (
+    SELECT e.data FROM block_events AS e WHERE e.event_type = 'limits_set' ORDER BY e.id DESC LIMIT 1
+)
+""")
+
 
 class SqlWithdrawalStore(SqlWithdrawals):
     """See backend.ports.withdrawals.WithdrawalStore."""
@@ -50,7 +59,7 @@ class SqlWithdrawalStore(SqlWithdrawals):
 
     async def turn(self, switch: Switch) -> None:
         """Pauses or resumes withdrawals."""
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             await connection.execute(_TURN, {"paused": switch.paused, "reason": switch.reason})
 
     async def payout(self, farmer_id: UUID) -> Sequence[PayoutAddress]:
@@ -78,10 +87,24 @@ class SqlWithdrawalStore(SqlWithdrawals):
             "locked": address.locked,
             "time": address.effective_time,
         }
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             if (await connection.execute(_FARMER, {"farmer_id": farmer_id})).one_or_none() is None:
                 raise UnknownFarmerError(farmer_id)
             await connection.execute(_ADD_ADDRESS, values)
+
+    async def note_limits(self, rules: PayoutRules) -> bool:
+        """Records the limits of payments in the audit trail; False where the last ones recorded are the same."""
+        limits = {
+            "least": rules.least_stroops,
+            "farmer_day": rules.farmer_day_stroops,
+            "pool_day": rules.pool_day_stroops,
+            "change_delay_seconds": rules.change_delay_seconds,
+            "cut_address": rules.treasury,
+            "cut_threshold": rules.cut_threshold_stroops,
+        }
+        async with self._database.transaction() as connection:
+            noted = await connection.execute(_NOTE_LIMITS, {"limits": json.dumps(limits)})
+            return noted.one_or_none() is not None
 
     async def set_cut(self, basis_points: int, from_block: int) -> bool:
         """Sets the pool's cut from a block on; False where it is so already."""

@@ -44,7 +44,7 @@ class SqlTokenStore:
             "scopes": sorted(token.scopes),
             "days": token.days,
         }
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             if token.farmer_id is not None and await connection.scalar(_FARMER, values) is None:
                 raise UnknownFarmerError(token.farmer_id)
             return _token((await connection.execute(_CREATE, values)).one())
@@ -62,7 +62,7 @@ class SqlTokenStore:
 
     async def revoke(self, token_id: UUID) -> AccessToken:
         """Ends a token; a repeat changes nothing. Raises UnknownTokenError."""
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             await connection.execute(_REVOKE, {"id": token_id})
             row = (await connection.execute(_GET, {"id": token_id})).one_or_none()
         if row is None:

@@ -1,8 +1,9 @@
-"""Everything that is known of one block, in the order in which it was recorded."""
+"""Everything that is known of one block, or of changes beside, in the order in which it was recorded."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -34,6 +35,14 @@ INNER JOIN intents AS i ON i.id = a.intent_id AND i.kind = a.kind
 ORDER BY at, what, farmer
 """)
 
+_CHANGES = text("""
+SELECT e.created_at AS at, e.event_type AS what, f.wallet_address AS farmer, e.pooler_id AS pooler, e.data AS details
+FROM block_events AS e
+LEFT JOIN farmers AS f ON f.id = e.farmer_id
+WHERE e.block_index IS NULL AND (CAST(:farmer_id AS uuid) IS NULL OR e.farmer_id = :farmer_id)
+ORDER BY e.id DESC LIMIT :most
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class TrailLine:
@@ -53,3 +62,10 @@ async def block_trail(database: Database, block_index: int) -> list[TrailLine]:
     async with database.transaction() as connection:
         rows = (await connection.execute(_LINES, {"block_index": block_index})).all()
     return [TrailLine(*row) for row in rows]
+
+
+async def change_trail(database: Database, farmer_id: UUID | None, most: int) -> list[TrailLine]:
+    """The last changes of rights, settings and withdrawals, of all or of one farmer, at most so many; oldest first."""
+    async with database.transaction() as connection:
+        rows = (await connection.execute(_CHANGES, {"farmer_id": farmer_id, "most": most})).all()
+    return [TrailLine(*row) for row in reversed(rows)]

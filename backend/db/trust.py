@@ -97,13 +97,13 @@ class SqlTrustStore:
 
     async def issue(self, issued: Issued) -> None:
         """Notes an issued certificate. Raises StoreConflictError."""
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             await connection.execute(_KNOW, {"pooler_id": issued.pooler_id})
             await connection.execute(_ISSUE, _row(issued))
 
     async def enrol(self, invitation: str, issued: Issued) -> None:
         """Uses an invitation up and notes the certificate it brought. Raises InvitationError."""
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             used = await connection.execute(_USE, {"serial": invitation, "pooler_id": issued.pooler_id})
             if used.one_or_none() is None:
                 raise InvitationError(issued.pooler_id)
@@ -113,7 +113,7 @@ class SqlTrustStore:
     async def set_standing(self, pooler_id: str, standing: Standing, reason: str) -> bool:
         """Changes a pooler's standing; False if no pooler has this name."""
         values = {"pooler_id": pooler_id, "status": standing, "reason": reason}
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             if (await connection.execute(_STAND, values)).one_or_none() is None:
                 return False
             if standing is Standing.REVOKED:

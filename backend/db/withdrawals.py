@@ -140,7 +140,7 @@ class SqlWithdrawals:
 
     async def request(self, new: NewWithdrawal, reach: Reach) -> Withdrawal:
         """Stores a withdrawal and sets its amount aside; see the port."""
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             await connection.execute(_ONE_AT_A_TIME)
             farmer = (await connection.execute(_FARMER, {"id": new.farmer_id})).one_or_none()
             if farmer is None:
@@ -216,7 +216,7 @@ class SqlWithdrawals:
     async def refuse(self, withdrawal_id: UUID, refusal: Refusal) -> bool:
         """Moves what was never sent to REFUSED."""
         values = {"id": withdrawal_id, "reason": refusal.reason, "message": refusal.message}
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             return (await connection.execute(_REFUSE, values)).one_or_none() is not None
 
     async def begin(self, withdrawal_id: UUID, attempt: Attempt) -> None:
@@ -229,7 +229,7 @@ class SqlWithdrawals:
 
     async def waive_limit(self, withdrawal_id: UUID) -> bool:
         """Lets an exit go beyond the day's limits."""
-        async with self._database.transaction() as connection:
+        async with self._database.attributed() as connection:
             return (await connection.execute(_WAIVE, {"id": withdrawal_id})).one_or_none() is not None
 
 

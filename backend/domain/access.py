@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -174,3 +176,21 @@ def check(rule: Rule | None, principal: Principal | None, farmer_id: str | None)
         raise PermissionDeniedError("this call concerns the pool, and the token is one farmer's")
     if farmer_id != str(principal.farmer_id):
         raise PermissionDeniedError("the token is another farmer's")
+
+
+_ACTOR: ContextVar[str] = ContextVar("actor", default="")
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Says who has done what happens inside, for the audit trail."""
+    before = _ACTOR.set(name)
+    try:
+        yield
+    finally:
+        _ACTOR.reset(before)
+
+
+def actor() -> str:
+    """Who has done what happens now: a caller or a command; empty: nobody, the backend itself acts."""
+    return _ACTOR.get()

@@ -16,6 +16,10 @@ MAX_STAKE_STROOPS = 10_000_000 * 10_000_000
 """Most that one plant stakes unless the settings say otherwise: 10 million KALE."""
 
 
+MAX_SIGNED_AWAY_STROOPS = 200_000 * 10_000_000
+"""Most that the signer signs away in 24 hours unless the settings say otherwise: 200,000 KALE."""
+
+
 class MemoKind(StrEnum):
     """Kinds of memo a payment carries; the values are those of the protocol between backend and signer."""
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from backend.domain.attempt import Attempt
-from backend.domain.payout import PayoutAddress, Reach, Switch
+from backend.domain.payout import PayoutAddress, PayoutRules, Reach, Switch
 from backend.domain.withdrawal import NewWithdrawal, OpenWithdrawal, Refusal, Withdrawal, WithdrawalState
 
 
@@ -79,6 +79,9 @@ class WithdrawalStore(Protocol):
 
     async def set_payout(self, farmer_id: UUID, address: PayoutAddress) -> None:
         """Adds a payout address. Raises UnknownFarmerError."""
+
+    async def note_limits(self, rules: PayoutRules) -> bool:
+        """Records the limits of payments in the audit trail; False where the last ones recorded are the same."""
 
     async def set_cut(self, basis_points: int, from_block: int) -> bool:
         """Sets the pool's cut from a block on; False where it is so already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 
 import structlog
 
@@ -25,7 +26,7 @@ from backend.domain.withdrawal import (
     unfit,
     unread,
 )
-from backend.errors import PolicyRefusedError, SealedSeedError, StoreConflictError
+from backend.errors import PolicyRefusedError, SealedSeedError, SigningCapError, StoreConflictError
 from backend.ports.chain import Witnesses
 from backend.ports.stores import Stores
 from backend.services.access import ChainAccess
@@ -53,7 +54,7 @@ class Paying:
         self._witnesses = witnesses
         self._withdrawing = withdrawing
         self._rules = rules
-        self._cut_set = False
+        self._rules_noted = False
 
     async def act(self) -> None:
         """One round: collects cuts, lets exits go that wait for nothing more, checks, sends."""
@@ -63,7 +64,7 @@ class Paying:
         cursor = await self._money.cursor()
         if cursor.unread_from is not None:
             return
-        await self._set_cut(view)
+        await self._note_rules(view)
         await self._collect_cuts(view)
         if not await self._withdrawals.live():
             return
@@ -77,14 +78,16 @@ class Paying:
             if not is_quiet(view):
                 await self._send(view)
 
-    async def _set_cut(self, view: FarmView) -> None:
-        """Stores the pool's cut where the setting has changed: it concerns the blocks that are still to open."""
-        if self._cut_set:
+    async def _note_rules(self, view: FarmView) -> None:
+        """Stores limits and cut where the settings have changed: a cut concerns the blocks that are still to open."""
+        if self._rules_noted:
             return
+        if await self._withdrawals.note_limits(self._rules):
+            _log.warning("the limits of payments are set", **asdict(self._rules))
         basis_points, from_block = self._rules.cut_basis_points, view.farm.index + 1
         if await self._withdrawals.set_cut(basis_points, from_block):
             _log.warning("the pool's cut changes", basis_points=basis_points, from_block=from_block)
-        self._cut_set = True
+        self._rules_noted = True
 
     async def _collect_cuts(self, view: FarmView) -> None:
         """Begins payments of what farmers owe the pool, where it has come to the threshold."""
@@ -211,6 +214,9 @@ class Paying:
         except (SealedSeedError, PolicyRefusedError) as error:
             _log.exception("a withdrawal is not signed", withdrawal_id=str(withdrawal.withdrawal_id))
             await self._end_unsigned(withdrawal, str(error))
+            return None
+        except SigningCapError as error:
+            _log.error("a withdrawal waits", withdrawal_id=str(withdrawal.withdrawal_id), reason=str(error))
             return None
         attempt = attempt_of(signed, AttemptKind.WITHDRAWAL, withdrawal.withdrawal_id, created_ledger=closed)
         if not granted(attempt.max_fee):

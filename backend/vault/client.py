@@ -12,7 +12,14 @@ import structlog
 
 from backend.domain.farmer import FarmerKey
 from backend.domain.signing import Intent, SigningRules
-from backend.errors import PolicyRefusedError, SealedSeedError, SignerRulesError, SignerUnavailableError, VaultError
+from backend.errors import (
+    PolicyRefusedError,
+    SealedSeedError,
+    SignerRulesError,
+    SignerUnavailableError,
+    SigningCapError,
+    VaultError,
+)
 from backend.vault.messages import Answer, Call, Fault, MalformedMessageError, SignCall, encoded, receive
 
 _log = structlog.get_logger()
@@ -168,6 +175,8 @@ def _raise(fault: Fault) -> NoReturn:
             raise SealedSeedError(fault.farmer_id, fault.problem)
         case PolicyRefusedError.reason:
             raise PolicyRefusedError(fault.farmer_id, fault.problem)
+        case SigningCapError.reason:
+            raise SigningCapError(fault.problem)
         case SignerRulesError.reason:
             raise SignerRulesError(fault.problem)
         case _:

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from backend.domain.farmer import FarmerKey
 from backend.domain.signing import Intent, SigningRules
+from backend.vault.journal import SigningJournal
 from backend.vault.key_ring import KeyRing
 from backend.vault.policy import Policy
 from backend.vault.seeds import Seeds
@@ -15,13 +16,14 @@ class LocalVault:
     Args:
         ring: The key-encryption keys.
         rules: What is signed; seeds sealed for another network than theirs do not open.
+        journal: Remembers which payouts were signed.
     """
 
     __slots__ = ("_policy", "_seeds")
 
-    def __init__(self, ring: KeyRing, rules: SigningRules) -> None:
+    def __init__(self, ring: KeyRing, rules: SigningRules, journal: SigningJournal) -> None:
         self._seeds = Seeds(ring, rules.passphrase)
-        self._policy = Policy(rules)
+        self._policy = Policy(rules, journal)
 
     async def create(self, farmer_id: UUID) -> FarmerKey:
         """See backend.ports.vault.Vault."""

@@ -46,6 +46,7 @@ from backend.domain.signing import (
     SigningRules,
 )
 from backend.errors import PolicyRefusedError
+from backend.vault.journal import Payout, SigningJournal
 from kale_chain.tx import plant_operation
 
 _PLAIN = struct.pack(">i", stellar_xdr.EnvelopeType.ENVELOPE_TYPE_TX)
@@ -65,12 +66,14 @@ class Decoded:
 
     Attributes:
         source: The account (G…) whose sequence number it uses.
+        sequence: That number.
         max_ledger: First ledger it can no longer be applied in; 0 if it never ends.
         memo: Its memo.
         operations: Each operation with its source account (G…).
     """
 
     source: str
+    sequence: int
     max_ledger: int
     memo: stellar_xdr.Memo
     operations: Sequence[tuple[str, stellar_xdr.OperationBody]]
@@ -83,13 +86,14 @@ class Decoded:
 class Policy:
     """Decides what farmers' keys sign.
 
-    It remembers the terms of every withdrawal it let pass: the same id is never signed with others.
+    The same withdrawal's id is never signed with other terms, nor more away within a day than the journal's cap.
 
     Args:
         rules: The network, farm, asset and limits.
+        journal: Remembers what was signed.
     """
 
-    def __init__(self, rules: SigningRules) -> None:
+    def __init__(self, rules: SigningRules, journal: SigningJournal) -> None:
         self.rules = rules
         self._kale = Asset(rules.asset_code, rules.asset_issuer)
         self._network_id = hashlib.sha256(rules.passphrase.encode()).digest()
@@ -97,7 +101,7 @@ class Policy:
         self._no_trust = ChangeTrust(self._kale, limit="0").to_xdr_object().body
         self._end = EndSponsoringFutureReserves().to_xdr_object().body
         self._merge = AccountMerge(rules.sponsor).to_xdr_object().body
-        self._terms: dict[bytes, bytes] = {}
+        self._journal = journal
 
     def digest(self, key: FarmerKey, envelope: bytes, intent: Intent) -> bytes:
         """The hash to be signed (32 bytes) of a transaction that does exactly what its intent says.
@@ -109,6 +113,7 @@ class Policy:
 
         Raises:
             PolicyRefusedError: it does anything else, or what no farmer's key signs.
+            SigningCapError, SigningJournalError: see SigningJournal.admit.
         """
         try:
             decoded = _decode(envelope)
@@ -156,8 +161,15 @@ class Policy:
             _refuse(f"its operations are not those approved as {intent.withdrawal_id}")
         if decoded.memo != _memo(intent.memo).to_xdr_object():
             _refuse(f"its memo is not the one approved as {intent.withdrawal_id}")
-        terms = _terms(key, intent)
-        if self._terms.setdefault(intent.withdrawal_id.bytes, terms) != terms:
+        payout = Payout(
+            withdrawal_id=intent.withdrawal_id,
+            terms=_terms(key, intent),
+            farmer=key.address,
+            source=decoded.source,
+            sequence=decoded.sequence,
+            stroops=sum(leg.amount_stroops for leg in intent.payments if not leg.native),
+        )
+        if not self._journal.admit(payout):
             _refuse(f"{intent.withdrawal_id} was signed before with other terms")
 
     def _payment(self, address: str, leg: PaymentLeg) -> stellar_xdr.OperationBody:
@@ -210,7 +222,7 @@ def _body(unpacker: Unpacker) -> Decoded:
     """The fields in their order up to the operations; the resources after them bind nobody's coins."""
     source = MuxedAccount.from_xdr_object(stellar_xdr.MuxedAccount.unpack(unpacker)).account_id
     stellar_xdr.Uint32.unpack(unpacker)
-    stellar_xdr.SequenceNumber.unpack(unpacker)
+    sequence = stellar_xdr.SequenceNumber.unpack(unpacker).sequence_number.int64
     conditions = stellar_xdr.Preconditions.unpack(unpacker).v2
     bounds = conditions.ledger_bounds if conditions else None
     memo = stellar_xdr.Memo.unpack(unpacker)
@@ -220,7 +232,7 @@ def _body(unpacker: Unpacker) -> Decoded:
         named = operation.source_account
         by = MuxedAccount.from_xdr_object(named).account_id if named else source
         operations.append((by, operation.body))
-    return Decoded(source, bounds.max_ledger.uint32 if bounds else 0, memo, operations)
+    return Decoded(source, sequence, bounds.max_ledger.uint32 if bounds else 0, memo, operations)
 
 
 def _refuse(problem: str) -> NoReturn:

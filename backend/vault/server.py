@@ -14,6 +14,7 @@ import structlog
 
 from backend.domain.signing import PlantIntent, SigningRules
 from backend.errors import BackendError, PolicyRefusedError, SealedSeedError, SignerRulesError
+from backend.vault.journal import SigningJournal
 from backend.vault.key_ring import KeyRing
 from backend.vault.local_vault import LocalVault
 from backend.vault.messages import Answer, Call, Fault, MalformedMessageError, SignCall, WireKey, encoded, receive
@@ -36,13 +37,17 @@ class SignerServer:
     Args:
         path: The socket; a file left there by a signer that died is replaced.
         ring: The key-encryption keys.
+        journal: Remembers which payouts were signed.
         check_rules: Holds a client's rules against the signer's settings.
         client_uid: The user whose processes are answered.
     """
 
-    def __init__(self, path: Path, ring: KeyRing, check_rules: CheckRules, client_uid: int) -> None:
+    def __init__(
+        self, path: Path, ring: KeyRing, journal: SigningJournal, check_rules: CheckRules, client_uid: int
+    ) -> None:
         self._path = path
         self._ring = ring
+        self._journal = journal
         self._check_rules = check_rules
         self._client_uid = client_uid
         self._rules: SigningRules | None = None
@@ -116,7 +121,7 @@ class SignerServer:
         self._check_rules(rules)
         if self._rules is None:
             self._rules = rules
-            self._vault = LocalVault(self._ring, rules)
+            self._vault = LocalVault(self._ring, rules, self._journal)
         elif rules != self._rules:
             raise SignerRulesError("another client was here with other rules; restart the signer")
 

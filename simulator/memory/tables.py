@@ -17,7 +17,7 @@ from backend.domain.farmer import FarmerKey, FarmerState
 from backend.domain.harvest import HarvestState
 from backend.domain.lease import Incarnation, Quarantine
 from backend.domain.money import Cursor, Transfer
-from backend.domain.payout import PayoutAddress, Switch
+from backend.domain.payout import PayoutAddress, PayoutRules, Switch
 from backend.domain.plant import Plant, PlantRequest
 from backend.domain.presence import Attended, HandOver
 from backend.domain.trust import Issued, Standing
@@ -254,6 +254,7 @@ class Tables:
         self.payouts: Table[tuple[PayoutAddress, ...]] = Table(self._undo, lambda _: None)
         self.switches: list[Switch] = []
         self.cuts: list[tuple[int, int]] = []
+        self.limits: PayoutRules | None = None
         self.attempts: Table[AttemptRow] = Table(self._undo, lambda row: row.state)
         self.sequences: Table[bytes] = Table(self._undo, lambda _: None)
         self.transfers: Table[Transfer] = Table(self._undo, lambda row: row.kind)
@@ -276,7 +277,7 @@ class Tables:
         """Everything or nothing; transactions do not nest, and nothing else runs within one."""
         assert not self._in_transaction
         lease, cursor, events, links = self.lease, self.cursor, len(self.events), len(self.links)
-        switches, cuts = self.switches, self.cuts
+        switches, cuts, limits = self.switches, self.cuts, self.limits
         self._in_transaction = True
         try:
             yield self
@@ -286,7 +287,7 @@ class Tables:
             del self.events[events:]
             del self.links[links:]
             self.lease, self.cursor = lease, cursor
-            self.switches, self.cuts = switches, cuts
+            self.switches, self.cuts, self.limits = switches, cuts, limits
             raise
         finally:
             self._undo.clear()
@@ -311,7 +312,7 @@ class Tables:
         made = Tables(self.incarnation)
         made._numbers, made.position = self._numbers, self.position
         made.lease, made.cursor = self.lease, self.cursor
-        made.switches, made.cuts = self.switches, self.cuts
+        made.switches, made.cuts, made.limits = self.switches, self.cuts, self.limits
         made.events, made.links = list(self.events), list(self.links)
         for name, value in vars(self).items():
             if isinstance(value, Table):

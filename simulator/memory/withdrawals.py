@@ -10,7 +10,7 @@ from backend.domain.attempt import Attempt, AttemptKind, AttemptState
 from backend.domain.farmer import FarmerState
 from backend.domain.harvest import HarvestState
 from backend.domain.money import AccountKind, TransferKind
-from backend.domain.payout import RUNNING, PayoutAddress, Reach, Switch
+from backend.domain.payout import RUNNING, PayoutAddress, PayoutRules, Reach, Switch
 from backend.domain.plant import PlantState
 from backend.domain.settlement import WithdrawalPaid
 from backend.domain.withdrawal import (
@@ -181,6 +181,13 @@ class MemoryWithdrawalStore:
         async with self._session.transaction() as tables:
             _farmer(tables, farmer_id)
             tables.payouts.put(farmer_id, (*(tables.payouts.get(farmer_id) or ()), address))
+
+    async def note_limits(self, rules: PayoutRules) -> bool:
+        """Records the limits of payments in the audit trail; False where the last ones recorded are the same."""
+        async with self._session.transaction() as tables:
+            changed = tables.limits != rules
+            tables.limits = rules
+            return changed
 
     async def set_cut(self, basis_points: int, from_block: int) -> bool:
         """Sets the pool's cut from a block on; False where it is so already."""

@@ -22,11 +22,19 @@ from stellar_sdk import Keypair, StrKey
 from backend.config import KeysSettings, SignerSettings
 from backend.domain.farmer import FarmerKey
 from backend.domain.signing import MemoKind, PaymentLeg, PayoutIntent, PayoutMemo, PlantIntent, SigningRules
-from backend.errors import PolicyRefusedError, SealedSeedError, SignerRulesError, SignerUnavailableError, VaultError
+from backend.errors import (
+    PolicyRefusedError,
+    SealedSeedError,
+    SignerRulesError,
+    SignerUnavailableError,
+    SigningCapError,
+    VaultError,
+)
 from backend.keys import rotate
 from backend.signer import agrees
 from backend.vault import FileKeys, KeyRing, create_key_file
 from backend.vault.client import RemoteVault
+from backend.vault.journal import SigningJournal
 from backend.vault.process import SignerProcess
 from backend.vault.server import SignerServer
 from kale_chain.model import FarmIdentity
@@ -85,7 +93,7 @@ async def served(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[P
     """The socket of a signer inside the test, for what does not depend on its being a process."""
     settings = SignerSettings(_env_file=None, **{name.lower(): value for name, value in environment.items()})
     ring = KeyRing([FileKeys(settings.key_file)])
-    server = SignerServer(tmp_path / "signer.sock", ring, agrees(settings), os.geteuid())
+    server = SignerServer(tmp_path / "signer.sock", ring, SigningJournal(None, 0), agrees(settings), os.geteuid())
     await server.start()
     yield tmp_path / "signer.sock"
     await server.stop()
@@ -125,6 +133,33 @@ async def test_every_intent_crosses_the_socket(vault: RemoteVault) -> None:
     assert signed(key, payment, await vault.sign(key, payment.envelope_bytes, approved))
     with pytest.raises(PolicyRefusedError, match="not those approved"):
         await vault.sign(key, payment.envelope_bytes, replace(approved, payments=(PaymentLeg(FRIEND.address, 8),)))
+
+
+async def test_what_was_signed_away_binds_the_signer_after_a_restart(environment: dict[str, str]) -> None:
+    async def paid(stroops: int, number: int) -> bytes:
+        transaction = ClassicCalls(IDENTITY).payment(
+            source=key.address, destination=FRIEND.address, stroops=stroops, sequence=number, bounds=BOUNDS
+        )
+        legs = (PaymentLeg(FRIEND.address, stroops),)
+        intent = PayoutIntent(UUID(int=number), legs, PayoutMemo(MemoKind.NONE))
+        return await vault.sign(key, transaction.envelope_bytes, intent)
+
+    environment["SIGNER_DAY_STROOPS"] = "10"
+    async with SignerProcess(environment) as process:
+        vault = RemoteVault(process.path, RULES)
+        key = await vault.create(uuid4())
+        before = await paid(7, 1)
+        with pytest.raises(SigningCapError, match="at most 10 stroops"):
+            await paid(4, 2)
+        await vault.close()
+    async with SignerProcess(environment) as process:
+        vault = RemoteVault(process.path, RULES)
+        with pytest.raises(PolicyRefusedError, match="signed before with other terms"):
+            await paid(3, 1)
+        with pytest.raises(SigningCapError, match="and 7 were"):
+            await paid(4, 2)
+        assert await paid(7, 1) == before
+        await vault.close()
 
 
 async def test_signer_that_was_killed_comes_back_and_calls_do_not_notice(
@@ -260,7 +295,7 @@ async def test_call_before_hello_is_refused(served: Path) -> None:
 
 async def test_other_users_are_not_answered(environment: dict[str, str], tmp_path: Path) -> None:
     ring = KeyRing([FileKeys(Path(environment["KEY_FILE"]))])
-    server = SignerServer(tmp_path / "s", ring, lambda _: None, client_uid=os.geteuid() + 1)
+    server = SignerServer(tmp_path / "s", ring, SigningJournal(None, 0), lambda _: None, client_uid=os.geteuid() + 1)
     await server.start()
     try:
         reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
@@ -273,7 +308,7 @@ async def test_other_users_are_not_answered(environment: dict[str, str], tmp_pat
 async def test_socket_of_a_living_signer_is_not_taken(served: Path, environment: dict[str, str]) -> None:
     ring = KeyRing([FileKeys(Path(environment["KEY_FILE"]))])
     with pytest.raises(FileExistsError, match="another signer listens"):
-        await SignerServer(served, ring, lambda _: None, os.geteuid()).start()
+        await SignerServer(served, ring, SigningJournal(None, 0), lambda _: None, os.geteuid()).start()
 
 
 async def test_backend_plants_through_a_signer_of_its_own(start_backend: StartBackend) -> None:

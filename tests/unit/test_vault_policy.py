@@ -37,6 +37,7 @@ from backend.domain.signing import (
     SigningRules,
 )
 from backend.errors import PolicyRefusedError
+from backend.vault.journal import SigningJournal
 from backend.vault.policy import Policy
 from kale_chain.model import FarmIdentity
 from kale_chain.tx import Bounds, ClassicCalls, FarmCalls, Signer, Transaction, fee_bump
@@ -65,7 +66,7 @@ PAYOUT = PayoutIntent(WITHDRAWAL, (PaymentLeg(OTHER.address, 25_000_000),), HASH
 
 @pytest.fixture
 def policy() -> Policy:
-    return Policy(SigningRules.of(IDENTITY, SPONSOR.address, stake_cap_stroops=1000))
+    return Policy(SigningRules.of(IDENTITY, SPONSOR.address, stake_cap_stroops=1000), SigningJournal(None, 0))
 
 
 def plant(stake: int, farmer: str = FARMER.address, identity: FarmIdentity = IDENTITY) -> Transaction:

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stellar_xdr::{
     AccountEntry, AccountId, LedgerEntry, LedgerEntryChange, LedgerEntryChanges, LedgerEntryData, LedgerEntryExt,
-    LedgerKey, LedgerKeyAccount, LedgerKeyTrustLine, LedgerKeyTtl, TrustLineAsset, TrustLineEntry, TtlEntry,
+    LedgerKey, LedgerKeyAccount, LedgerKeyData, LedgerKeyTrustLine, LedgerKeyTtl, String64, TrustLineAsset,
+    TrustLineEntry, TtlEntry,
 };
 
 /// The key of an account's entry.
@@ -17,6 +18,11 @@ pub fn account_key(account: &AccountId) -> LedgerKey {
 /// The key of an account's trustline.
 pub fn trustline_key(account: &AccountId, asset: &TrustLineAsset) -> LedgerKey {
     LedgerKey::Trustline(LedgerKeyTrustLine { account_id: account.clone(), asset: asset.clone() })
+}
+
+/// The key of an account's data entry.
+pub fn data_key(account: &AccountId, name: &String64) -> LedgerKey {
+    LedgerKey::Data(LedgerKeyData { account_id: account.clone(), data_name: name.clone() })
 }
 
 /// Writes over a store, with the changes since the last mark (an operation's, a fee's) for the transaction's meta.

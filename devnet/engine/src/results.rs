@@ -4,9 +4,9 @@ use stellar_xdr::{
     AccountMergeResult, BeginSponsoringFutureReservesResult, ChangeTrustResult, CreateAccountResult,
     EndSponsoringFutureReservesResult, ExtendFootprintTtlResult, Hash, InnerTransactionResult,
     InnerTransactionResultExt, InnerTransactionResultPair, InnerTransactionResultResult as Inner,
-    InvokeHostFunctionResult, Operation, OperationBody as Body, OperationResult, OperationResultTr as Tr,
-    PaymentResult, RestoreFootprintResult, RevokeSponsorshipResult, SetOptionsResult, TransactionResult,
-    TransactionResultExt, TransactionResultResult as Code,
+    InvokeHostFunctionResult, ManageDataResult, Operation, OperationBody as Body, OperationResult,
+    OperationResultTr as Tr, PaymentResult, RestoreFootprintResult, RevokeSponsorshipResult, SetOptionsResult,
+    SetTrustLineFlagsResult, TransactionResult, TransactionResultExt, TransactionResultResult as Code,
 };
 
 /// A result with its fee in stroops.
@@ -77,7 +77,9 @@ pub fn is_success(result: &OperationResult) -> bool {
         Tr::AccountMerge(result) => matches!(result, AccountMergeResult::Success(_)),
         Tr::Payment(result) => *result == PaymentResult::Success,
         Tr::ChangeTrust(result) => *result == ChangeTrustResult::Success,
+        Tr::SetTrustLineFlags(result) => *result == SetTrustLineFlagsResult::Success,
         Tr::SetOptions(result) => *result == SetOptionsResult::Success,
+        Tr::ManageData(result) => *result == ManageDataResult::Success,
         Tr::BeginSponsoringFutureReserves(result) => *result == BeginSponsoringFutureReservesResult::Success,
         Tr::EndSponsoringFutureReserves(result) => *result == EndSponsoringFutureReservesResult::Success,
         Tr::RevokeSponsorship(result) => *result == RevokeSponsorshipResult::Success,
@@ -95,7 +97,9 @@ pub fn unapplied(operation: &Operation) -> OperationResult {
         Body::AccountMerge(_) => Tr::AccountMerge(AccountMergeResult::Success(0)),
         Body::Payment(_) => Tr::Payment(PaymentResult::Success),
         Body::ChangeTrust(_) => Tr::ChangeTrust(ChangeTrustResult::Success),
+        Body::SetTrustLineFlags(_) => Tr::SetTrustLineFlags(SetTrustLineFlagsResult::Success),
         Body::SetOptions(_) => Tr::SetOptions(SetOptionsResult::Success),
+        Body::ManageData(_) => Tr::ManageData(ManageDataResult::Success),
         Body::BeginSponsoringFutureReserves(_) => {
             Tr::BeginSponsoringFutureReserves(BeginSponsoringFutureReservesResult::Success)
         }

@@ -1,6 +1,8 @@
 //! Classic operations: what they need, what makes them invalid at any time, and what they do.
 
 mod accounts;
+mod authorise;
+mod data;
 mod options;
 mod payments;
 mod revoke;
@@ -32,7 +34,9 @@ pub fn threshold(body: &OperationBody) -> Threshold {
     match body {
         OperationBody::AccountMerge(_) => Threshold::High,
         OperationBody::SetOptions(set) if options::changes_signing(set) => Threshold::High,
-        OperationBody::ExtendFootprintTtl(_) | OperationBody::RestoreFootprint(_) => Threshold::Low,
+        OperationBody::SetTrustLineFlags(_)
+        | OperationBody::ExtendFootprintTtl(_)
+        | OperationBody::RestoreFootprint(_) => Threshold::Low,
         _ => Threshold::Medium,
     }
 }
@@ -44,7 +48,9 @@ pub fn check(source: &AccountId, body: &OperationBody) -> Result<(), OperationRe
         OperationBody::AccountMerge(destination) => accounts::check_merge(source, destination),
         OperationBody::Payment(payment) => payments::check(payment),
         OperationBody::ChangeTrust(change) => trust::check(source, change),
+        OperationBody::SetTrustLineFlags(set) => authorise::check(source, set),
         OperationBody::SetOptions(set) => options::check(source, set),
+        OperationBody::ManageData(manage) => data::check(manage),
         OperationBody::BeginSponsoringFutureReserves(begin) => sponsorship::check_begin(source, begin),
         OperationBody::EndSponsoringFutureReserves => Ok(()),
         OperationBody::RevokeSponsorship(revoke) => revoke::check(revoke),
@@ -59,12 +65,19 @@ pub fn apply(scope: &mut Scope<'_, '_>, body: &OperationBody) -> OperationResult
         OperationBody::AccountMerge(destination) => accounts::merge(scope, destination),
         OperationBody::Payment(payment) => payments::pay(scope, payment),
         OperationBody::ChangeTrust(change) => trust::change(scope, change),
+        OperationBody::SetTrustLineFlags(set) => authorise::set(scope, set),
         OperationBody::SetOptions(set) => options::set(scope, set),
+        OperationBody::ManageData(manage) => data::manage(scope, manage),
         OperationBody::BeginSponsoringFutureReserves(begin) => sponsorship::begin(scope, begin),
         OperationBody::EndSponsoringFutureReserves => sponsorship::end(scope),
         OperationBody::RevokeSponsorship(revoke) => revoke::revoke(scope, revoke),
         _ => OperationResult::OpNotSupported,
     }
+}
+
+/// Printable ASCII, as names and domains on the ledger have to be.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 /// A credit asset as trustlines name it, with its issuer; `None` for the native one or an invalid code.

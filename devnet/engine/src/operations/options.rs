@@ -1,6 +1,6 @@
 //! Setting an account's flags, thresholds, home domain and signers.
 
-use super::Scope;
+use super::{Scope, is_text};
 use crate::reserves::{MAX_SUB_ENTRIES, release_sub_entry, reserve_sub_entry, sponsorship_counts};
 use stellar_xdr::{
     AccountEntry, AccountFlags, AccountId, OperationResult, OperationResultTr, PublicKey, SetOptionsOp,
@@ -31,7 +31,7 @@ pub fn check(source: &AccountId, set: &SetOptionsOp) -> Result<(), OperationResu
         SetOptionsResult::ThresholdOutOfRange
     } else if set.signer.as_ref().is_some_and(|signer| is_bad_signer(source, signer)) {
         SetOptionsResult::BadSigner
-    } else if set.home_domain.as_ref().is_some_and(|domain| !domain.0.iter().all(u8::is_ascii_graphic)) {
+    } else if set.home_domain.as_ref().is_some_and(|domain| !is_text(&domain.0)) {
         SetOptionsResult::InvalidHomeDomain
     } else {
         return Ok(());

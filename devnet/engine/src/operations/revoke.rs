@@ -1,6 +1,6 @@
 //! Giving up the sponsorship of an entry or a signer, or handing it to another sponsor.
 
-use super::Scope;
+use super::{Scope, data};
 use crate::reserves::{
     ACCOUNT_RESERVES, available_balance, set_sponsor, sponsor_of, sponsorship_counts, start_sponsoring, stop_sponsoring,
 };
@@ -17,6 +17,7 @@ pub fn check(revoke: &RevokeSponsorshipOp) -> Result<(), OperationResult> {
     match revoke {
         RevokeSponsorshipOp::LedgerEntry(LedgerKey::Account(_) | LedgerKey::Trustline(_))
         | RevokeSponsorshipOp::Signer(_) => Ok(()),
+        RevokeSponsorshipOp::LedgerEntry(LedgerKey::Data(key)) if data::is_name(&key.data_name) => Ok(()),
         RevokeSponsorshipOp::LedgerEntry(_) => Err(revoked(RevokeSponsorshipResult::Malformed)),
     }
 }
@@ -33,6 +34,7 @@ fn revoke_entry(scope: &mut Scope<'_, '_>, key: &LedgerKey) -> Result<(), Revoke
     let (owner, reserves) = match key {
         LedgerKey::Account(account) => (&account.account_id, ACCOUNT_RESERVES),
         LedgerKey::Trustline(line) => (&line.account_id, 1),
+        LedgerKey::Data(data) => (&data.account_id, 1),
         _ => return Err(RevokeSponsorshipResult::Malformed),
     };
     let entry = scope.draft.entry(key).ok_or(RevokeSponsorshipResult::DoesNotExist)?;
@@ -102,17 +104,19 @@ fn move_sponsorship(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draft::account_key;
-    use stellar_xdr::{PublicKey, Uint256};
+    use crate::draft::{account_key, data_key};
+    use stellar_xdr::{PublicKey, String64, Uint256};
 
     #[test]
-    fn only_accounts_trustlines_and_signers_can_be_revoked() {
+    fn an_entry_without_a_name_has_no_sponsor_to_revoke() {
         let account = AccountId(PublicKey::PublicKeyTypeEd25519(Uint256([7; 32])));
         assert!(check(&RevokeSponsorshipOp::LedgerEntry(account_key(&account))).is_ok());
-        let other = LedgerKey::Data(stellar_xdr::LedgerKeyData {
-            account_id: account,
-            data_name: stellar_xdr::String64::default(),
-        });
-        assert_eq!(check(&RevokeSponsorshipOp::LedgerEntry(other)), Err(revoked(RevokeSponsorshipResult::Malformed)));
+        let named = data_key(&account, &String64("a".try_into().unwrap()));
+        assert!(check(&RevokeSponsorshipOp::LedgerEntry(named)).is_ok());
+        let nameless = data_key(&account, &String64::default());
+        assert_eq!(
+            check(&RevokeSponsorshipOp::LedgerEntry(nameless)),
+            Err(revoked(RevokeSponsorshipResult::Malformed))
+        );
     }
 }
