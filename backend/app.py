@@ -229,7 +229,7 @@ class Parts:
         self.bumping = Bumping(stores.attempts, self.chain)
         self.channels = Channels(stores.attempts, self.chain)
         self.attending = Attending(stores, self.chain)
-        self.planting = Planting(stores, self.chain, self.attending)
+        self.planting = Planting(stores, self.chain, self.attending, self.tally)
         self.trusting = Trusting(stores, self.attending)
         self.working = Working(stores, self.chain, self.trusting)
         self.backstop = Backstop(stores, self.chain, self.channels)

@@ -30,6 +30,7 @@ from backend.config import load_database_settings, load_key_settings, load_setti
 from backend.db.migrations import migrate, pending
 from backend.failing import EXIT_UNREACHABLE, expected_errors
 from backend.key_ring import key_ring
+from backend.profit_command import profit_command
 from backend.quarantine import begin, show
 from backend.signer import signer_command
 from backend.statement_command import statement_command, verify_statement_command
@@ -57,6 +58,7 @@ app.add_typer(audit_command.app, name="audit")
 farmer_settings_command.register(farmer_command.app)
 app.add_typer(keys_command.app, name="keys")
 farmer_command.app.command("statement")(statement_command)
+farmer_command.app.command("profit")(profit_command)
 app.add_typer(farmer_command.app, name="farmer")
 app.add_typer(withdrawals_command.app, name="withdrawals")
 app.add_typer(token_command.app, name="token")

@@ -5,8 +5,6 @@ Whatever is missing or malformed raises kale_common's ConfigError: one line that
 
 import ipaddress
 import os
-from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
@@ -16,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from backend.alarm_settings import AlarmSettings
 from backend.domain.rate import Rate
 from backend.domain.signing import MAX_SIGNED_AWAY_STROOPS, MAX_STAKE_STROOPS
-from backend.domain.staking import StakePolicy
+from backend.economy_config import EconomySettings
 from backend.payout_config import PayoutSettings, Stroops
 from kale_chain.errors import InvalidSecretError
 from kale_chain.tx import Signer
@@ -207,7 +205,9 @@ class SignerSettings(NetworkSettings, KeySettings):
         return os.geteuid() if self.signer_client_uid is None else self.signer_client_uid
 
 
-class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings, AlarmSettings, TlsSettings):
+class Settings(
+    ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings, EconomySettings, AlarmSettings, TlsSettings
+):
     """Everything `kale-backend run` needs.
 
     Attributes:
@@ -222,10 +222,6 @@ class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings
         fee_cap_stroops: Most stroops of XLM that one transaction may cost, fee bumps included.
         fee_cap_per_hour_stroops: Most that all transactions of an hour (720 ledgers) may cost. Plants leave of it, and
             of the master account's XLM, what harvesting the open pails costs.
-        stake_policy: worthwhile stakes what farmers ask for as far as it earns more than is at risk; asked stakes it
-            whatever it earns.
-        kale_floor_price: XLM that a KALE is worth at the least, such as 0.0005: farmers whose reward would not pay for
-            their fees are not planted. Without it fees are not weighed against rewards.
         signer_in_process: Whether farmers' keys are used inside the backend instead; on network local only, for tests.
         head_file: File that records how far the database has come; by default beside the key file. It must be
             writable, and lie on another disk than the database.
@@ -249,8 +245,6 @@ class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings
     harvest_channels: Annotated[int, Field(ge=1, le=1000)] = 100
     fee_cap_stroops: Annotated[int, Field(ge=1_000_000, le=1_000_000_000)] = 50_000_000
     fee_cap_per_hour_stroops: Annotated[int, Field(ge=10_000_000, le=1_000_000_000_000)] = 2_000_000_000
-    stake_policy: StakePolicy = StakePolicy.WORTHWHILE
-    kale_floor_price: Annotated[Decimal, Field(gt=0, le=1000)] | None = None
     signer_in_process: bool = False
     head_file: Path | None = None
     pooler_api_url: HttpUrl = "http://localhost:3001"
@@ -306,10 +300,6 @@ class Settings(ServiceSettings, DatabaseSettings, SignerSettings, PayoutSettings
                 name, f"is the secret of {signer.address}, not of MASTER_WALLET_ADDRESS {self.master_wallet_address}"
             )
         return signer
-
-    def floor_price(self) -> Fraction | None:
-        """XLM for a KALE, exactly; None if fees are not to be weighed."""
-        return None if self.kale_floor_price is None else Fraction(self.kale_floor_price)
 
     def head_path(self) -> Path:
         """Where the database's head is recorded: HEAD_FILE, or the key file's name with ".head" after it."""

@@ -13,7 +13,8 @@ from backend.domain import requests
 from backend.domain.plant import PlantEvent
 from backend.domain.presence import SILENT_LEDGERS, Capacity
 from backend.errors import BackendError, InvalidRequestError
-from backend.services.attending import Attendance, Attending, Drained, LeasesGiven, LeasesTaken, Notice, Presence
+from backend.services.attendance import Attendance, Drained, LeasesGiven, LeasesTaken, Notice, Presence
+from backend.services.attending import Attending
 from kale_common.version import VERSION
 from kalepool.v1 import pool_pb2, status_pb2
 

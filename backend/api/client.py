@@ -14,12 +14,11 @@ import grpc.aio
 from backend.api.messages import farmer_state
 from backend.errors import BackendError, UnavailableError
 from kale_common.errors import ConfigError
+from kale_common.onboarding import CALLS_AT_ONCE, CHANNEL_OPTIONS
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
 
 CA_VARIABLE = "KALE_BACKEND_CA"
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
-_AT_ONCE = 100
-"""Calls in flight at a time."""
 _OUT_OF_REACH = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
@@ -51,8 +50,8 @@ async def create_farmers(
         UnavailableError: the backend, its database or the ledger is out of reach.
         BackendError: it refused.
     """
-    slots = asyncio.Semaphore(_AT_ONCE)
-    async with open_channel(backend, token) as channel:
+    slots = asyncio.Semaphore(CALLS_AT_ONCE)
+    async with open_channel(backend, token, CHANNEL_OPTIONS) as channel:
         stub: farmers_pb2_grpc.FarmerServiceAsyncStub = farmers_pb2_grpc.FarmerServiceStub(channel)
 
         async def create(request_id: str) -> dict[str, Any]:
@@ -77,13 +76,14 @@ async def create_farmers(
     return [task.result() for task in tasks]
 
 
-def open_channel(backend: str, token: str | None) -> grpc.aio.Channel:
+def open_channel(backend: str, token: str | None, options: Sequence[tuple[str, str]] = ()) -> grpc.aio.Channel:
     """A channel to a running backend.
 
     Args:
         backend: host:port, or https://host:port where it speaks TLS. KALE_BACKEND_CA may name a file with the authority
             (PEM) to trust instead of the system's.
         token: A token that will be sent over it, which must not cross a network in clear.
+        options: gRPC's channel options.
 
     Raises:
         ConfigError: it would, or the file cannot be read.
@@ -91,10 +91,10 @@ def open_channel(backend: str, token: str | None) -> grpc.aio.Channel:
     parts = urlsplit(backend if "://" in backend else f"http://{backend}")
     target = parts.netloc
     if parts.scheme == "https":
-        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(_authority()))
+        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(_authority()), options=options)
     if token is not None and parts.hostname not in _THIS_MACHINE:
         raise ConfigError("KALE_BACKEND", f"a token would cross the network in clear; use https://{target}")
-    return grpc.aio.insecure_channel(target)
+    return grpc.aio.insecure_channel(target, options=options)
 
 
 def _authority() -> bytes | None:

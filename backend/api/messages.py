@@ -14,7 +14,7 @@ from backend.domain.failure import Failure, FailureReason
 from backend.domain.farmer import Farmer, FarmerState
 from backend.domain.work import WorkReport
 from backend.errors import InvalidRequestError
-from backend.services.attending import Presence
+from backend.services.attendance import Presence
 from backend.services.status import Component, Health, PoolStatus
 from backend.services.working import Acknowledgement, ReportOutcome
 from kalepool.v1 import common_pb2, farmers_pb2, pool_pb2, status_pb2

@@ -13,6 +13,7 @@ from backend.services.status import Health
 from backend.services.submitting import Submitting
 from backend.services.tally import Tally
 from backend.services.vitals import Vitals, VitalSigns
+from kale_chain.planning.plants import Reason
 
 _HEALTH = {Health.UP: 1.0, Health.DEGRADED: 0.5, Health.DOWN: 0.0}
 
@@ -38,6 +39,7 @@ class BackendMetrics(Collector):
         """See Collector."""
         yield from self._counted()
         yield from self._latencies()
+        yield self._left_out()
         yield self._alarms()
         yield _gauge("kale_attempts_open", "Transactions whose end is not known yet.", self._submitting.open_count)
         yield self._circuits()
@@ -64,6 +66,16 @@ class BackendMetrics(Collector):
         yield CounterMetricFamily("kale_blocks", "Blocks that ended.", value=tally.blocks)
         missed = "Blocks that ended without any plant of ours, though farmers were active and the farm open."
         yield CounterMetricFamily("kale_blocks_missed", missed, value=tally.missed)
+
+    def _left_out(self) -> Metric:
+        family = GaugeMetricFamily(
+            "kale_farmers_left_out", "Farmers whom the last plan did not plant, by why.", labels=["reason"]
+        )
+        planned = self._tally.planned
+        for reason in Reason:
+            if reason is not Reason.PAYS:
+                family.add_metric([reason.value], 0 if planned is None else planned.left_out.get(reason, 0))
+        return family
 
     def _latencies(self) -> Iterator[Metric]:
         inclusion = HistogramMetricFamily(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from backend.domain.alarm import Condition, Severity
 from backend.domain.life import ALARM_PERCENTS
 from backend.services.status import Health
-from backend.services.tally import Tally
+from backend.services.tally import Planned, Tally
 from backend.services.vitals import Vitals
+from kale_chain.planning.plants import Reason
 
 LEAST_MASTER_STROOPS = 100 * 10_000_000
 _STROOPS_PER_XLM = 10_000_000
@@ -60,8 +61,32 @@ def _pails(percent: int) -> Callable[[_Seen], str | None]:
     return find
 
 
+_LEFT_OUT = {
+    Reason.FEES: "would not earn their fees at KALE_FLOOR_PRICE",
+    Reason.TOO_LATE: "were asked for too late to be worked in time",
+    Reason.FARM_PAUSED: "cannot be planted while the farm is paused",
+}
+
+
 def _missed(seen: _Seen) -> str | None:
+    planned = _planned_nobody(seen)
+    if planned is not None:
+        reasons = ", ".join(f"{count} {_LEFT_OUT[reason]}" for reason, count in planned.left_out.items())
+        return f"planned nobody in block {planned.block_index}, for of the farmers {reasons}"
     return "nobody was planted in the last block" if seen.tally.last_missed else None
+
+
+def _planned_nobody(seen: _Seen) -> Planned | None:
+    """What was planned of this block, the last or the next, if nobody is planted by it."""
+    planned, view = seen.tally.planned, seen.vitals.status.view
+    if planned is None or view is None or planned.planting or not planned.left_out:
+        return None
+    if planned.block_index < view.farm.index - 1:
+        return None
+    # A backend restarted in mid-block plans anew for those left over; and one plant may just have opened the block.
+    opening = 1 if Reason.FEES in planned.left_out else 0
+    others = planned.block_index == view.farm.index and seen.vitals.status.counts.planted > opening
+    return None if others else planned
 
 
 def _paused(seen: _Seen) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
@@ -24,6 +24,7 @@ from backend.services.staking import Staking
 from backend.services.submitting import LEDGER_WINDOW, attempt_of
 from kale_chain.clock import Pace
 from kale_chain.model import Account
+from kale_chain.planning.plants import PlantPlan as BlockPlan
 
 _log = structlog.get_logger()
 
@@ -77,12 +78,12 @@ class Window:
 class PlantPlanner:
     """Reads the farmers' accounts, decides their stakes, builds and signs their plants."""
 
-    def __init__(self, chain: ChainAccess, learning: Learning) -> None:
+    def __init__(self, chain: ChainAccess, learning: Learning, tell: Callable[[BlockPlan], None]) -> None:
         self._reader = chain.reader
         self._factory = chain.factory
         self._submitting = chain.submitting
         self._budget = chain.budget
-        self._staking = Staking(chain.reader, chain.watch, chain.economy, learning)
+        self._staking = Staking(chain.reader, chain.watch, chain.economy, learning, tell)
 
     async def plan(
         self, request: PlantRequest, earlier: Sequence[UUID], candidates: Sequence[Candidate], window: Window

@@ -19,6 +19,7 @@ from backend.services.access import ChainAccess
 from backend.services.attending import Attending
 from backend.services.learning import Learning
 from backend.services.plant_plan import PlantPlan, PlantPlanner, Window
+from backend.services.tally import Tally
 from kale_chain.breaker import loop_time
 
 _log = structlog.get_logger()
@@ -43,12 +44,12 @@ class Planting:
     that asks later finds its farmers planted.
     """
 
-    def __init__(self, stores: Stores, chain: ChainAccess, attending: Attending) -> None:
+    def __init__(self, stores: Stores, chain: ChainAccess, attending: Attending, tally: Tally) -> None:
         self._attending = attending
         self._poolers = stores.poolers
         self._plants = stores.plants
         self._attempts = stores.attempts
-        self._planner = PlantPlanner(chain, Learning(stores.harvests, stores.attempts, attending))
+        self._planner = PlantPlanner(chain, Learning(stores.harvests, stores.attempts, attending), tally.plan)
         self._submitting = chain.submitting
         self._watch = chain.watch
         self._gate = chain.gate

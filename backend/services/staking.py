@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -60,13 +60,21 @@ class _Before:
 
 
 class Staking:
-    """Decides the stakes of a block's plants."""
+    """Decides the stakes of a block's plants; `tell` is told of every plan."""
 
-    def __init__(self, reader: ChainReader, watch: FarmWatch, economy: Economy, learning: Learning) -> None:
+    def __init__(
+        self,
+        reader: ChainReader,
+        watch: FarmWatch,
+        economy: Economy,
+        learning: Learning,
+        tell: Callable[[PlantPlan], None],
+    ) -> None:
         self._reader = reader
         self._watch = watch
         self._economy = economy
         self._learning = learning
+        self._tell = tell
 
     async def stakes(
         self, block_index: int, candidates: Sequence[Candidate], balances: Mapping[str, int]
@@ -87,6 +95,7 @@ class Staking:
         before = await self._block_before(block_index, list(asked))
         losses, fees = await self._learning.history(block_index)
         plan = self._plan(block_index, asked, before, losses, fees)
+        self._tell(plan)
         _report(plan)
         if plan.mode is Mode.HARVEST_ONLY and plan.unprofitable and before.worth_opening_another:
             # Nothing but a plant opens a block, and what is in the one before can be harvested only then.

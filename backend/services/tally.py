@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from backend.domain.attempt import AttemptKind, AttemptState
 from backend.domain.plant import FarmView
 from backend.services.submitting import Ended
+from kale_chain.planning.plants import PlantPlan, Reason
 from kale_common.metrics import Buckets
 
 INCLUSION_LEDGERS = (1, 2, 3, 4, 6, 8, 12)
 BLOCK_SECONDS = (1, 5, 10, 15, 20, 30, 60, 120, 300)
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What came of the plans of a block's plants.
+
+    Attributes:
+        block_index: The block.
+        planting: Farmers for whom planting pays.
+        left_out: Farmers who were not planted, by why.
+    """
+
+    block_index: int
+    planting: int
+    left_out: Mapping[Reason, int]
+
+
 class Tally:
-    """Counts since the process began. `note` is told of attempts that ended, `look` of the farm after every ledger.
+    """Counts since the process began.
+
+    `note` is told of attempts that ended, `plan` of plans, `look` of the farm after every ledger.
 
     Attributes:
         transactions: Attempts that ended, by kind and state.
@@ -26,6 +45,7 @@ class Tally:
         blocks: Blocks that ended.
         missed: Those of them in which nobody was planted although farmers were active and the farm was not paused.
         last_missed: Whether the last block that ended was missed.
+        planned: What came of the last plan of plants; None before the first.
         upgraded_at: The ledger after which another code of the farm was last seen; None if it never was.
     """
 
@@ -38,6 +58,7 @@ class Tally:
         self.blocks = 0
         self.missed = 0
         self.last_missed = False
+        self.planned: Planned | None = None
         self.upgraded_at: int | None = None
         self._new_plants = 0
         self._index: int | None = None
@@ -54,6 +75,14 @@ class Tally:
             if settlement.state is AttemptState.SUCCEEDED:
                 self.inclusion[kind].add(settlement.result_ledger - end.attempt.created_ledger)
                 self._new_plants += kind is AttemptKind.PLANT
+
+    def plan(self, plan: PlantPlan) -> None:
+        """Takes what was planned. A later plan of the same block is about those whom the earlier ones left out."""
+        reasons = Counter(one.reason for one in plan.farmers)
+        planting = reasons.pop(Reason.PAYS, 0)
+        if self.planned is not None and self.planned.block_index == plan.index:
+            planting += self.planned.planting
+        self.planned = Planned(plan.index, planting, reasons)
 
     def look(self, view: FarmView, *, active_farmers: int, planted: int) -> None:
         """Counts what the farm shows after a ledger; `planted` is of its current block."""

@@ -9,12 +9,11 @@ from stellar_sdk.client.aiohttp_client import AiohttpClient
 from stellar_sdk.soroban_rpc import GetTransactionStatus
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
+from kale_common.onboarding import CALLS_AT_ONCE, CHANNEL_OPTIONS
 from kale_common.processes import ServiceError
 from kalepool.v1 import farmers_pb2, farmers_pb2_grpc
 
 ONBOARDING_SECONDS = 120
-# A backend refuses more than 64 streams on one connection, and counts those that end just now.
-CALLS_AT_ONCE = 30
 PAYMENTS_PER_TRANSACTION = 100
 DEPOSIT_SECONDS = 60
 
@@ -22,7 +21,7 @@ DEPOSIT_SECONDS = 60
 async def onboard(backend: str, farmers: int, *, run_id: str) -> list[farmers_pb2.Farmer]:
     """Creates `farmers` farmers at the backend (host:port), many at once; each harvests one block after planting."""
     turn = asyncio.Semaphore(CALLS_AT_ONCE)
-    async with grpc.aio.insecure_channel(backend) as channel:
+    async with grpc.aio.insecure_channel(backend, options=CHANNEL_OPTIONS) as channel:
         stub: farmers_pb2_grpc.FarmerServiceAsyncStub = farmers_pb2_grpc.FarmerServiceStub(channel)
 
         async def create(number: int) -> farmers_pb2.CreateFarmerResponse:

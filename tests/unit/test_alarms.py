@@ -26,6 +26,7 @@ from backend.services.submitting import Ended
 from backend.services.tally import Tally
 from backend.services.vitals import Disk, Vitals
 from kale_chain.model import Block, Farm, Ledger
+from kale_chain.planning.plants import FarmerPlan, PlantPlan, Reason
 
 SECRET = "a secret of the webhook"
 XLM = 10_000_000
@@ -120,6 +121,33 @@ def test_block_without_a_plant_is_missed_only_if_somebody_could_have_been_plante
     tally.look(view(index=5), active_farmers=0, planted=0)
     assert (tally.blocks, tally.missed) == (4, 1), "neither while paused nor without farmers"
     assert "blocks_missed" not in wrong(vitals(), tally)
+
+
+def plan(index: int, *reasons: Reason) -> PlantPlan:
+    """A plan with a farmer for each reason."""
+    return PlantPlan(index, tuple(FarmerPlan(f"G{n}", reason, 0, 0, 0, 0, 0, 0) for n, reason in enumerate(reasons)))
+
+
+def test_plan_without_anybody_is_told_with_its_reasons_until_somebody_is_planted() -> None:
+    tally = Tally()
+    tally.plan(plan(8, Reason.FEES, Reason.FEES))
+    text = wrong(vitals(), tally)["blocks_missed"]
+    assert text == "planned nobody in block 8, for of the farmers 2 would not earn their fees at KALE_FLOOR_PRICE"
+    assert "blocks_missed" in wrong(vitals(view=view(index=9)), tally)
+    assert "blocks_missed" not in wrong(vitals(view=view(index=10)), tally), "that is long ago"
+    tally.plan(plan(9, Reason.PAYS, Reason.FEES))
+    tally.plan(plan(9, Reason.TOO_LATE))
+    assert "blocks_missed" not in wrong(vitals(view=view(index=9)), tally), "one of them was planted"
+
+
+@pytest.mark.parametrize(("reason", "planted"), [(Reason.FEES, 2), (Reason.TOO_LATE, 1)])
+def test_late_plan_of_a_block_that_was_planted_is_no_alarm(reason: Reason, planted: int) -> None:
+    """A restarted backend knows of the first plan of the block by its plants alone."""
+    tally, seen = Tally(), vitals()
+    tally.plan(plan(7, reason))
+    for planted_now, found in ((planted, []), (planted - 1, ["blocks_missed"])):
+        status = replace(seen.status, counts=replace(seen.status.counts, planted=planted_now))
+        assert list(wrong(replace(seen, status=status), tally)) == found
 
 
 def test_replaced_code_is_told_for_an_hour_of_ledgers() -> None:

@@ -16,9 +16,11 @@ from backend.ports.stores import Candidate
 from backend.services.following import FarmWatch
 from backend.services.learning import UNMEASURED_FEES, Learning
 from backend.services.staking import Staking
+from backend.services.tally import Planned, Tally
 from kale_chain.clock import Pace
 from kale_chain.model import STROOPS_PER_KALE, Block, Farm, Ledger, Pail, PailEntry
 from kale_chain.planning.inputs import Fees, LossHistory
+from kale_chain.planning.plants import Reason
 from kale_chain.rewards import base_reward
 
 START = 1_000_000
@@ -80,14 +82,17 @@ async def stakes(
     block: int = 8,
     reader: FakeReader | None = None,
     learning: FakeLearning | None = None,
+    tally: Tally | None = None,
 ) -> list[int | None]:
     """What is staked for farmers who ask for these stakes of a balance of 100 KALE; None: not planted."""
     candidates = [
         Candidate(FarmerKey(uuid4(), f"G{number}", bytes(32), b"", 1), 0, fixed_stake_stroops=stroops)
         for number, stroops in enumerate(asked)
     ]
-    ledger = cast("ChainReader", reader or FakeReader())
-    staking = Staking(ledger, cast("FarmWatch", watch), economy, cast("Learning", learning or FakeLearning()))
+    ledger, tally = cast("ChainReader", reader or FakeReader()), tally or Tally()
+    staking = Staking(
+        ledger, cast("FarmWatch", watch), economy, cast("Learning", learning or FakeLearning()), tally.plan
+    )
     balances = {one.key.address: 100 * KALE for one in candidates}
     found: Mapping[str, Any] = await staking.stakes(block, candidates, balances)
     return [found.get(one.key.address) for one in candidates]
@@ -170,3 +175,13 @@ async def test_more_farmers_pay_where_poolers_search_faster() -> None:
         return len(found) - found.count(None)
 
     assert await planted(1_000) < await planted(1_000_000_000)
+
+
+async def test_plan_is_told_with_those_it_leaves_out() -> None:
+    crowd = replace(RANGES, normalized_total=10_000_000 * 5 * KALE)
+    tally, staked = Tally(), FakeReader(entries={("G1", 7): Pail(1, 58, KALE, 9)})
+    economy = Economy(floor_price=Fraction(1, 1000))
+    await stakes(FakeWatch(295, block=crowd), economy, [3 * KALE, 0], reader=staked, tally=tally)
+    assert tally.planned == Planned(8, 0, {Reason.FEES: 2}), "who only opens the block is left out as well"
+    await stakes(FakeWatch(295), Economy(), [0], tally=tally)
+    assert tally.planned == Planned(8, 1, {}), "those left out of a block are planned for again"
