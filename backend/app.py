@@ -141,7 +141,7 @@ class Backend:
         await parts.books.start()
         after = await parts.following.start()
         stack.push_async_callback(self._cancel_tasks)
-        stack.push_async_callback(parts.planting.close)
+        stack.push_async_callback(parts.chain.finishing.close)
         await parts.quarantining.act()
         door = Door(stores.tokens, required=settings.auth_required, rate=settings.rate)
         stating = Stating(stores.statements, identity, StatementKey.open(settings.statement_key_path()))

@@ -12,6 +12,7 @@ BackendError                         fields: retry, reason (machine-readable, UP
 │   │   └── PoolerQuarantinedError   for reports that were wrong
 │   └── InvitationError              an invitation is used, revoked or expired, or was none
 ├── AuthorityError                   the pool's certificate authority cannot be used
+├── DeadlineExceededError            a call took longer than any may
 ├── RateLimitedError                 the caller calls too often; says how long to wait
 ├── UnknownPoolerError               no pooler has this name, or none of this standing
 ├── RequestReusedError               a request id was used for something else
@@ -107,6 +108,20 @@ class UnknownTokenError(BackendError):
     def __init__(self, token_id: object) -> None:
         self.token_id = str(token_id)
         super().__init__(f"no token has the id {token_id}; `kale-backend token list` shows those there are")
+
+
+class DeadlineExceededError(BackendError):
+    """A call took longer than any may; `seconds` were allowed.
+
+    What it had begun to store is stored whole or not at all; a repeat with its request id goes on from there.
+    """
+
+    reason = "DEADLINE_EXCEEDED"
+    retry = Retry.NEXT_LEDGER
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"no answer was ready within {seconds:g} s; ask again with the same request id")
 
 
 class UnauthenticatedError(BackendError):

@@ -124,9 +124,9 @@ def _with_stores(settings: TrustSettings, act: Callable[[Stores], Awaitable[Resu
 
 def _table(scores: list[Score]) -> Table:
     table = Table(title=f"Poolers; counts over the last {SCORED_BLOCKS} blocks")
-    for column in ("pooler", "standing", "last ledger", "verified", "late", "wrong", "missing", "reason"):
+    for column in ("pooler", "standing", "last ledger", "verified", "late", "wrong", "missing", "idle", "reason"):
         table.add_column(column)
     for score in scores:
-        counts = (score.verified, score.late, score.wrong, score.missing)
+        counts = (score.verified, score.late, score.wrong, score.missing, score.idle)
         table.add_row(score.pooler_id, score.standing, str(score.attended_ledger), *map(str, counts), score.reason)
     return table

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc.aio
 
@@ -124,13 +125,23 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     with ExitStack() as stack:
-        port, log = pool(stack, options.close_seconds)
-        figures = asyncio.run(measure(port, options.farmers, log))
+        served = pool(stack, options.close_seconds)
+        figures = asyncio.run(measure(served.port, options.farmers, served.log))
     print(json.dumps(figures) if options.json else "\n".join(f"{name:<32}{value}" for name, value in figures.items()))
 
 
-def pool(stack: ExitStack, close_seconds: str) -> tuple[int, Path]:
-    """Starts ledger, database and backend; the backend's gRPC port and its log."""
+class Served(NamedTuple):
+    """A backend and its ledger as processes."""
+
+    port: int
+    """The backend's, for gRPC."""
+    log: Path
+    """What the backend logs."""
+    ledger_url: str
+
+
+def pool(stack: ExitStack, close_seconds: str) -> Served:
+    """Starts ledger, database and backend."""
     scenario = Scenario(DEFAULT_PASSPHRASE)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     database = stack.enter_context(EmbeddedPostgres())
@@ -153,7 +164,7 @@ def pool(stack: ExitStack, close_seconds: str) -> tuple[int, Path]:
         "LEDGER_POLL_MS": "50",
     }
     backend = process(stack, "backend", "run", environment=path | settings, log=folder / "backend.log")
-    return int(str(backend["grpc_port"])), folder / "backend.log"
+    return Served(int(str(backend["grpc_port"])), folder / "backend.log", str(ledger["rpc_url"]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The protocol under load and under attack, beside a bare gRPC echo and beside peace.
 
-Load: 500 farmers' plant events are replayed to 10 poolers at once, and a unary call is repeated; the same clients then
-do the same with a bare grpc.aio server in a process of its own that answers messages of the same length unread.
+Load: 500 farmers' plant events are replayed to 10 poolers at once, and a unary call is repeated: the report of a block
+that was reported before, which stores nothing. In turn with it, round by round, the same clients do the same with a
+bare grpc.aio server in a process of its own that answers messages of the same length unread. Ledgers close every five
+seconds meanwhile, as on the network. Figures are medians over the rounds.
 Attack: malformed and oversized messages, idle connections and streams that are reset at once, from a process of its
 own, while the unary call goes on.
 """
@@ -9,20 +11,24 @@ own, while the unary call goes on.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any
 
+import aiohttp
 import grpc
 import grpc.aio
 import psutil
-from plant_farmers import first_block, nearly_due, pool
+from plant_farmers import LEDGER_SECONDS, Served, first_block, nearly_due, pool
 
 from devnet.demo.onboarding import onboard
 from kalepool.v1 import pool_pb2
@@ -65,14 +71,14 @@ async def serve_echo(messages: int, length: int) -> None:
     await server.wait_for_termination()
 
 
-async def events_per_second(port: int, requests: list[bytes], rounds: int) -> float:
+async def events_per_second(port: int, requests: list[bytes], replays: int) -> float:
     """Messages a second over all streams, each on a connection of its own, read again and again."""
 
     async def read(request: bytes) -> int:
         count = 0
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-            for _ in range(rounds):
+            for _ in range(replays):
                 async for _message in channel.unary_stream(PLANT)(request):
                     count += 1
         return count
@@ -145,30 +151,83 @@ async def plant_all(port: int, poolers: int, farmers: int) -> tuple[list[bytes],
     return requests, max(lengths), report.SerializeToString()
 
 
-async def measure(port: int, backend: psutil.Process, options: argparse.Namespace) -> dict[str, object]:
+async def measure(served: Served, backend: psutil.Process, options: argparse.Namespace) -> dict[str, object]:
     """Everything, the backend and the echo in turn."""
-    requests, length, report = await plant_all(port, options.poolers, options.farmers)
-    messages = options.farmers // options.poolers + 1
-    with echo(messages, length) as bare:
-        figures = {
-            "events_per_second": await events_per_second(port, requests, options.rounds),
-            "echo_events_per_second": await events_per_second(bare, requests, options.rounds),
-            "unary_p99_ms": p99(await latencies(port, report, options.calls)),
-            "echo_unary_p99_ms": p99(await latencies(bare, report, options.calls)),
-        }
-    figures["events_ratio"] = figures["events_per_second"] / figures["echo_events_per_second"]
-    figures["unary_p99_ratio"] = figures["echo_unary_p99_ms"] / figures["unary_p99_ms"]
-    before = backend.memory_info().rss
+    requests, length, report = await plant_all(served.port, options.poolers, options.farmers)
+    async with network_pace(served.ledger_url):
+        with echo(options.farmers // options.poolers + 1, length) as bare:
+            figures = await loaded(served.port, bare, requests, report, options)
+        return figures | await attacked(served.port, backend, report, options)
+
+
+async def loaded(
+    port: int, bare: int, requests: list[bytes], report: bytes, options: argparse.Namespace
+) -> dict[str, object]:
+    """Events a second and the p99 of unary calls, of the backend and of the bare server."""
+    rounds: dict[str, list[float]] = defaultdict(list)
+    for _ in range(options.rounds):
+        for name, at in (("", port), ("echo_", bare)):
+            rounds[name + "events_per_second"].append(await events_per_second(at, requests, options.replays))
+            taken = await latencies(at, report, options.calls)
+            rounds[name + "unary_p50_ms"].append(statistics.median(taken))
+            rounds[name + "unary_p99_ms"].append(p99(taken))
+    figures = {name: round(statistics.median(values), 2) for name, values in rounds.items()}
+    ratios = {
+        "events_ratio": ("events_per_second", "echo_events_per_second"),
+        "unary_p50_ratio": ("echo_unary_p50_ms", "unary_p50_ms"),
+        "unary_p99_ratio": ("echo_unary_p99_ms", "unary_p99_ms"),
+    }
+    for name, (ours, theirs) in ratios.items():
+        each = [mine / other for mine, other in zip(rounds[ours], rounds[theirs], strict=True)]
+        figures[name] = round(statistics.median(each), 2)
+        figures[f"{name}_of_each_round"] = [round(one, 2) for one in each]
+    return figures
+
+
+async def attacked(port: int, backend: psutil.Process, report: bytes, options: argparse.Namespace) -> dict[str, object]:
+    """An honest client's p99 in peace and under attack, and what the backend's memory does."""
+    quiet = p99(await latencies(port, report, options.calls))
+    memory = [backend.memory_info().rss]
     arguments = ("--attack", str(port), "--messages", str(options.messages), "--connections", str(options.connections))
-    attacker = await asyncio.create_subprocess_exec(sys.executable, __file__, *arguments)
-    attacked: list[float] = []
-    while attacker.returncode is None:
-        attacked += await latencies(port, report, 100)
-        await asyncio.sleep(0)
-    figures["attacked_p99_ms"] = p99(attacked)
-    figures["attacked_p99_over_quiet"] = figures["attacked_p99_ms"] / figures["unary_p99_ms"]
-    figures["memory_grown_mib"] = (backend.memory_info().rss - before) / 2**20
-    return {name: round(value, 2) for name, value in figures.items()}
+    started = time.perf_counter()
+    taken: list[float] = []
+    for _ in range(2):  # the second wave shows what the first one left behind
+        attacker = await asyncio.create_subprocess_exec(sys.executable, __file__, *arguments)
+        while attacker.returncode is None:
+            taken += await latencies(port, report, 100)
+            await asyncio.sleep(0)
+        memory.append(backend.memory_info().rss)
+    first, second = (round((after - before) / 2**20, 2) for before, after in itertools.pairwise(memory))
+    return {
+        "quiet_p99_ms": round(quiet, 2),
+        "attacked_p99_ms": round(p99(taken), 2),
+        "attacked_p99_over_quiet": round(p99(taken) / quiet, 2),
+        "attack_seconds": round(time.perf_counter() - started, 1),
+        "memory_mib": round(memory[0] / 2**20, 1),
+        "memory_grown_mib": first,
+        "memory_grown_again_mib": second,
+    }
+
+
+@contextlib.asynccontextmanager
+async def network_pace(ledger_url: str) -> AsyncIterator[None]:
+    """While entered, ledgers close every five seconds whatever the ledger was started with."""
+
+    async def post(route: str, body: dict[str, object]) -> None:
+        async with aiohttp.ClientSession() as session:
+            await session.post(f"{ledger_url}/devnet/{route}", json=body)
+
+    async def close() -> None:
+        while True:
+            await asyncio.sleep(LEDGER_SECONDS)
+            await post("advance", {"ledgers": 1})
+
+    await post("halt", {"halted": True})
+    closing = asyncio.create_task(close())
+    try:
+        yield
+    finally:
+        closing.cancel()
 
 
 @contextlib.contextmanager
@@ -197,11 +256,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--farmers", type=int, default=500)
     parser.add_argument("--poolers", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=20, help="replays of each stream")
-    parser.add_argument("--calls", type=int, default=4000, help="unary calls")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each server")
+    parser.add_argument("--replays", type=int, default=10, help="replays of each stream in a round")
+    parser.add_argument("--calls", type=int, default=4000, help="unary calls in a round")
     parser.add_argument("--messages", type=int, default=10_000, help="malformed messages")
     parser.add_argument("--connections", type=int, default=1000, help="idle connections")
-    parser.add_argument("--close-seconds", default="1", help="seconds between two ledgers")
+    parser.add_argument("--close-seconds", default="1", help="seconds between two ledgers until all is planted")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--echo", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--attack", type=int, help=argparse.SUPPRESS)
@@ -214,10 +274,10 @@ def main() -> None:
         return
     os.environ.update(UNLIMITED)
     with ExitStack() as stack:
-        port, _ = pool(stack, options.close_seconds)
-        served = [one for one in psutil.Process().children() if "backend" in one.cmdline()]
-        figures = run(lambda: measure(port, served[0], options))
-    print(json.dumps(figures) if options.json else "\n".join(f"{name:<28}{value}" for name, value in figures.items()))
+        served = pool(stack, options.close_seconds)
+        backend = next(one for one in psutil.Process().children() if "backend" in one.cmdline())
+        figures = run(lambda: measure(served, backend, options))
+    print(json.dumps(figures) if options.json else "\n".join(f"{name:<32}{value}" for name, value in figures.items()))
 
 
 if __name__ == "__main__":

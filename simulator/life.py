@@ -184,7 +184,7 @@ class Life:
     async def _stop(self, parts: Parts, leasing: Leasing) -> None:
         for task in [task for task in self._tasks if task.get_name() != "stop"]:
             task.cancel()
-        await parts.planting.close()
+        await parts.chain.finishing.close()
         await leasing.stop()
 
     def _run(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:

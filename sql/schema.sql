@@ -2434,3 +2434,14 @@ CREATE TRIGGER pooler_certificates_issued_recorded AFTER INSERT ON pooler_certif
 FOR EACH ROW EXECUTE FUNCTION record_certificates();
 CREATE TRIGGER pooler_certificates_revoked_recorded AFTER UPDATE OF revoked_at ON pooler_certificates
 FOR EACH ROW WHEN (old.revoked_at IS DISTINCT FROM new.revoked_at) EXECUTE FUNCTION record_certificates();
+
+-- From 021_idle_poolers.sql
+-- Farmers whose pooler answered, but did not take them, go to others as well.
+
+ALTER TABLE lease_handovers DROP CONSTRAINT lease_handovers_reason_known;
+ALTER TABLE lease_handovers ADD CONSTRAINT lease_handovers_reason_known CHECK (
+    reason IN ('silent', 'drained', 'excluded', 'idle')
+);
+COMMENT ON COLUMN lease_handovers.reason IS
+'silent: it answered nothing for three ledgers; drained: it said that it stops; excluded: it was revoked or
+quarantined; idle: it answered, but did not take the farmer';

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import grpc
-import grpc.aio
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -73,21 +71,16 @@ ROUTES: Mapping[tuple[str, str], Rule] = {
 """Every HTTP route."""
 
 
-class AccessInterceptor(grpc.aio.ServerInterceptor):
-    """Has every call of a method pass the door; public methods are left alone."""
+class Guarded:
+    """The layer that has every call of a method pass the door; public methods are left alone."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> RpcHandler | None:
-        """The method's handler, behind the door."""
-        handler = await continuation(handler_call_details)
-        rule = METHODS.get(handler_call_details.method)
-        if handler is None or rule == PUBLIC:
+    def __call__(self, method: str, handler: RpcHandler) -> RpcHandler:
+        """The method, behind the door."""
+        rule = METHODS.get(method)
+        if rule == PUBLIC:
             return handler
         return wrapped(
             handler,

@@ -41,6 +41,8 @@ async def attend(
         number = 1
         async for notice in attending.notices(attendance):
             number += 1
+            if isinstance(notice, LeasesGiven):
+                attendance.given[number] = notice.handed
             yield _notice_message(notice, number, attending.ledger)
     finally:
         attending.leave(attendance)
@@ -53,7 +55,7 @@ async def _hear(attending: Attending, attendance: Attendance, states: AsyncItera
         async for state in states:
             capacity = _capacity(state, of=attendance.pooler_id)
             try:
-                await attending.hear(attendance, capacity)
+                await attending.hear(attendance, capacity, acknowledged=state.acknowledged)
             except BackendError as error:
                 _log.warning("leases not handed over yet", pooler_id=attendance.pooler_id, error=str(error))
     except InvalidRequestError as error:

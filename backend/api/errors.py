@@ -16,6 +16,7 @@ from backend.errors import (
     BooksViolatedError,
     DatabaseRoleError,
     DatabaseUnavailableError,
+    DeadlineExceededError,
     DestinationError,
     FarmerDepartedError,
     FarmerLeavingError,
@@ -80,6 +81,7 @@ STATUS: Mapping[type[BackendError], grpc.StatusCode] = {
     PoolerQuarantinedError: grpc.StatusCode.PERMISSION_DENIED,
     InvitationError: grpc.StatusCode.PERMISSION_DENIED,
     AuthorityError: grpc.StatusCode.INTERNAL,
+    DeadlineExceededError: grpc.StatusCode.DEADLINE_EXCEEDED,
     RateLimitedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     RequestReusedError: grpc.StatusCode.ALREADY_EXISTS,
     PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
@@ -137,6 +139,7 @@ HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.INTERNAL: 500,
     grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 """The HTTP statuses that google.rpc.Code names for these."""
 

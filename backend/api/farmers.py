@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from backend.api import limits
 from backend.api.handlers import Context
 from backend.api.messages import farmer_message, farmer_state, moment
 from backend.domain import requests
@@ -95,7 +96,8 @@ class FarmerServicer(farmers_pb2_grpc.FarmerServiceServicer):
 
     async def _settled(self, farmer: Farmer, context: Context) -> Farmer:
         remaining = context.time_remaining()
-        seconds = None if remaining is None else max(0.0, remaining - _SPARE_SECONDS)
+        longest = limits.ONBOARDING_SECONDS
+        seconds = longest if remaining is None else max(0.0, min(longest, remaining - _SPARE_SECONDS))
         try:
             async with asyncio.timeout(seconds):
                 return await self._onboarding.until_active(farmer)

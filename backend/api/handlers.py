@@ -1,17 +1,65 @@
-"""Puts something before the behaviour of a gRPC method, whatever kind of method it is."""
+"""The methods of a gRPC server, each behind layers that are put around it once, not at every call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import grpc
 import grpc.aio
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Wrapping: TypeAlias = Callable[[Any], Any]
 """What makes a behaviour (request or requests, context) of another."""
+Layer: TypeAlias = Callable[[str, RpcHandler], RpcHandler]
+"""What puts something around a method, given its full name."""
+
+
+class Methods(grpc.GenericRpcHandler):
+    """Every method of a server. Servicers are added to it as to a server, before it is handed to one.
+
+    Args:
+        layers: What each call passes, the outermost first.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+        self._services: list[grpc.GenericRpcHandler] = []
+        self._known: dict[str, RpcHandler] = {}
+
+    @property
+    def as_server(self) -> grpc.aio.Server:
+        """This, for generated code that adds a servicer to a server."""
+        return cast("grpc.aio.Server", self)
+
+    def reflect(self, services: Sequence[str]) -> None:
+        """Has the server tell what these services are (grpc.reflection)."""
+        servicer = reflection.aio.ReflectionServicer(service_names=services)  # type: ignore[no-untyped-call]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self)  # type: ignore[no-untyped-call]
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Called by the generated code."""
+        self._services.extend(handlers)
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, RpcHandler]) -> None:
+        """Called by the generated code as well, with the methods that it has added already."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler | None:
+        """The method's handler; None if there is none."""
+        method = handler_call_details.method
+        known = self._known.get(method)
+        if known is not None:
+            return known
+        for service in self._services:
+            handler = service.service(handler_call_details)
+            if handler is not None:
+                for layer in reversed(self._layers):
+                    handler = layer(method, handler)
+                self._known[method] = handler
+                return handler
+        return None
 
 
 def wrapped(handler: RpcHandler, *, answering: Wrapping, streaming: Wrapping) -> RpcHandler:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+CALL_SECONDS = 30.0
+"""How long a call with one answer may take, whatever deadline its caller sets or forgets."""
+ONBOARDING_SECONDS = 120.0
+"""How long CreateFarmer waits for the farmer's account before it leaves that to the background."""
+LONG_CALLS: Mapping[str, float] = {"/kalepool.v1.FarmerService/CreateFarmer": CALL_SECONDS + ONBOARDING_SECONDS}
+"""Calls that wait for the ledger."""
 MAX_MESSAGE_BYTES = 64 * 1024
 _MAX_METADATA_BYTES = 16 * 1024
 _MAX_STREAMS = 64

@@ -6,11 +6,8 @@ import asyncio
 import contextvars
 import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
-
-import grpc
-import grpc.aio
 
 from backend.api.handlers import Context, RpcHandler, wrapped
 from backend.domain.rate import Rate, RateLimits
@@ -43,24 +40,16 @@ def check_pooler(pooler_id: str) -> None:
         raise PermissionDeniedError(f"the certificate is that of pooler {peer.pooler_id}, not of {pooler_id[:64]!r}")
 
 
-class PeerInterceptor(grpc.aio.ServerInterceptor):
-    """Lets a call pass whose certificate is good for it, and ends its stream when that changes."""
+class Identified:
+    """The layer that lets a call pass whose certificate is good for it, and ends its stream when that changes."""
 
     def __init__(self, trusting: Trusting) -> None:
         self._trusting = trusting
         self._limits = RateLimits(_RATE)
         self._calls: dict[str, int] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> RpcHandler | None:
-        """The method's handler, behind the check."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        method = handler_call_details.method
+    def __call__(self, method: str, handler: RpcHandler) -> RpcHandler:
+        """The method, behind the check."""
         return wrapped(
             handler,
             answering=functools.partial(self._answering, method),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
+
 from backend.domain.failure import Failure, FailureReason
-from backend.domain.plant import PlantEvent, PlantState
+from backend.domain.plant import PlantEvent, PlantRequest, PlantState
 from backend.domain.presence import FIRST_GENERATION
 from backend.services.planting import PlantSummary
 from kalepool.v1 import common_pb2, pool_pb2
+
+_MOST_REPLAYS = 64
+"""Requests whose streams are kept: those of two blocks and of more poolers than a pool has."""
 
 REASON_PREFIX = "FAILURE_REASON_"
 
@@ -45,3 +51,21 @@ def plant_event_message(event: PlantEvent, *, generation: int = FIRST_GENERATION
         failure = plant.failure or Failure(FailureReason.INTERNAL, "the plant failed")
         message.failed.CopyFrom(failure_message(failure))
     return message
+
+
+class Replays:
+    """Plant streams that were sent to their end, to be sent again as they are: events never change once numbered."""
+
+    def __init__(self) -> None:
+        self._whole: OrderedDict[PlantRequest, Sequence[pool_pb2.PlantResponse]] = OrderedDict()
+
+    def keep(self, request: PlantRequest, messages: Sequence[pool_pb2.PlantResponse]) -> None:
+        """Keeps a request's events, from the first, and its summary."""
+        self._whole[request] = messages
+        if len(self._whole) > _MOST_REPLAYS:
+            self._whole.popitem(last=False)
+
+    def after(self, request: PlantRequest, number: int) -> Sequence[pool_pb2.PlantResponse] | None:
+        """The events numbered above `number` and the summary; None if this request is not kept."""
+        messages = self._whole.get(request)
+        return None if messages is None else messages[min(number, len(messages) - 1) :]

@@ -10,7 +10,7 @@ from backend.api.attend import attend
 from backend.api.handlers import Context
 from backend.api.messages import acknowledgement_message, report_of
 from backend.api.peers import check_pooler
-from backend.api.plants import plant_message
+from backend.api.plants import Replays, plant_message
 from backend.domain import requests
 from backend.domain.failure import Failure, FailureReason
 from backend.errors import InvalidRequestError
@@ -29,6 +29,7 @@ class PoolServicer(pool_pb2_grpc.PoolServiceServicer):
         self._planting = planting
         self._working = working
         self._attending = attending
+        self._replays = Replays()
 
     async def Plant(  # noqa: N802  (the protocol's name)
         self, request: pool_pb2.PlantRequest, context: Context
@@ -42,11 +43,22 @@ class PoolServicer(pool_pb2_grpc.PoolServiceServicer):
             requested_farmers=request.requested_farmers,
         )
         check_pooler(command.pooler_id)
+        replay = self._replays.after(command, request.resume_after)
+        if replay is not None:
+            self._attending.check(command.pooler_id)
+            for message in replay:
+                yield message
+            return
         # Every log line and RPC call that comes of it names it.
         with structlog.contextvars.bound_contextvars(request_id=command.request_id):
             await self._planting.request(command)
+        sent = []
         async for event in self._planting.events(command, request.resume_after):
-            yield plant_message(event)
+            message = plant_message(event)
+            sent.append(message)
+            yield message
+        if request.resume_after == 0:
+            self._replays.keep(command, sent)
 
     async def ReportWork(  # noqa: N802  (the protocol's name)
         self, request_iterator: AsyncIterator[pool_pb2.ReportWorkRequest], context: Context

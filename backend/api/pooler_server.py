@@ -11,10 +11,11 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from backend.api.answering import answered
 from backend.api.enrolment import ENROLMENT_SERVICE, EnrolmentServicer
-from backend.api.interceptor import ErrorInterceptor
+from backend.api.handlers import Methods
 from backend.api.limits import SERVER_OPTIONS
-from backend.api.peers import PeerInterceptor
+from backend.api.peers import Identified
 from backend.api.pool import PoolServicer
 from backend.api.status import POOL_SERVICE, STATUS_SERVICE, StatusServicer
 from backend.ports.trust import CertificateIssuer
@@ -42,19 +43,18 @@ class PoolerServer:
     ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._authority = authority
-        interceptors = [ErrorInterceptor(), PeerInterceptor(trusting)]  # the first is the outermost
-        self._server = grpc.aio.server(
-            interceptors=interceptors, options=SERVER_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS
-        )
+        methods = Methods((answered, Identified(trusting)))
+        self._server = grpc.aio.server(handlers=(methods,), options=SERVER_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
         self._shown: tuple[bytes, bytes] | None = None
         self.port = port
-        pool_pb2_grpc.add_PoolServiceServicer_to_server(services.pool, self._server)
-        status_pb2_grpc.add_StatusServiceServicer_to_server(services.status, self._server)
-        enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server(EnrolmentServicer(trusting, authority), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(services.health, self._server)  # type: ignore[no-untyped-call]
+        pool_pb2_grpc.add_PoolServiceServicer_to_server(services.pool, methods.as_server)
+        status_pb2_grpc.add_StatusServiceServicer_to_server(services.status, methods.as_server)
+        enrolment = EnrolmentServicer(trusting, authority)
+        enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server(enrolment, methods.as_server)
+        health_pb2_grpc.add_HealthServicer_to_server(services.health, methods.as_server)  # type: ignore[no-untyped-call]
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = (POOL_SERVICE, STATUS_SERVICE, ENROLMENT_SERVICE, health_name, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]
+        methods.reflect(names)
 
     async def start(self) -> None:
         """Binds and serves.

@@ -10,10 +10,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # re-exported without saying so
 from grpc_reflection.v1alpha import reflection
 
-from backend.api.access import AccessInterceptor
+from backend.api.access import Guarded
+from backend.api.answering import answered
 from backend.api.certificate import EdgeCertificate
 from backend.api.farmers import FarmerServicer
-from backend.api.interceptor import ErrorInterceptor
+from backend.api.handlers import Methods
 from backend.api.limits import SERVER_OPTIONS
 from backend.api.pool import PoolServicer
 from backend.api.status import FARMER_SERVICE, POOL_SERVICE, STATUS_SERVICE, WALLET_SERVICE, HealthSink, StatusServicer
@@ -42,21 +43,19 @@ class GrpcServer:
         self, host: str, port: int, servicers: Servicers, door: Door, tls: EdgeCertificate | None = None
     ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        interceptors = [ErrorInterceptor(), AccessInterceptor(door)]  # the first is the outermost
-        self._server = grpc.aio.server(
-            interceptors=interceptors, options=SERVER_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS
-        )
+        methods = Methods((answered, Guarded(door)))
+        self._server = grpc.aio.server(handlers=(methods,), options=SERVER_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
         self._health = health_aio.HealthServicer()
         self.port = port
         self._tls = tls
-        pool_pb2_grpc.add_PoolServiceServicer_to_server(servicers.pool, self._server)
-        farmers_pb2_grpc.add_FarmerServiceServicer_to_server(servicers.farmers, self._server)
-        status_pb2_grpc.add_StatusServiceServicer_to_server(servicers.status, self._server)
-        wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicers.wallet, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
+        pool_pb2_grpc.add_PoolServiceServicer_to_server(servicers.pool, methods.as_server)
+        farmers_pb2_grpc.add_FarmerServiceServicer_to_server(servicers.farmers, methods.as_server)
+        status_pb2_grpc.add_StatusServiceServicer_to_server(servicers.status, methods.as_server)
+        wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicers.wallet, methods.as_server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods.as_server)  # type: ignore[no-untyped-call]
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = (POOL_SERVICE, FARMER_SERVICE, STATUS_SERVICE, WALLET_SERVICE, health_name, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]
+        methods.reflect(names)
 
     @property
     def health_servicer(self) -> Any:

@@ -31,7 +31,8 @@ SELECT
         WHERE
             w.block_index = p.block_index AND w.farmer_id = p.farmer_id
             AND w.status = 'success' AND w.report_id IS NOT NULL
-    ) AS worked
+    ) AS worked,
+    p.status = 'confirmed' AS planted
 FROM plant_transactions AS p
 LEFT JOIN LATERAL (
     SELECT pooler_id, generation FROM lease_handovers AS l

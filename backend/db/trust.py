@@ -71,7 +71,11 @@ SELECT
             SELECT FROM work_results AS w
             WHERE w.block_index = held.block_index AND w.farmer_id = held.farmer_id AND w.pooler_id = p.pooler_id
         )
-    ) AS missing
+    ) AS missing,
+    (
+        SELECT count(*) FROM lease_handovers AS l
+        WHERE l.taken_from = p.pooler_id AND l.block_index > :since AND l.reason = 'idle'
+    ) AS idle
 FROM poolers AS p ORDER BY p.pooler_id
 """)
 
@@ -152,6 +156,7 @@ class SqlTrustStore:
                 late=row.late,
                 wrong=row.wrong,
                 missing=row.missing,
+                idle=row.idle,
             )
             for row in rows
         ]

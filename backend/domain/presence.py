@@ -11,6 +11,8 @@ from kale_chain.model import BLOCK_SECONDS, U32_MAX
 
 SILENT_LEDGERS = 3
 """Ledgers that may close without a word of a pooler before its farmers go to others."""
+IDLE_LEDGERS = 12
+"""Ledgers within which a pooler that answers takes a farmer planted for it or given to it: a fifth of a block."""
 FIRST_GENERATION = 1
 """The lease of the pooler that a farmer was planted for."""
 HAND_OVER_SECONDS = BLOCK_SECONDS - 280
@@ -26,6 +28,8 @@ class HandOverReason(StrEnum):
     SILENT = "silent"
     DRAINED = "drained"
     EXCLUDED = "excluded"
+    IDLE = "idle"
+    """It answers, but has neither asked for the farmer's plant nor acknowledged its lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,13 @@ class FarmerLease:
     generation: int
     worked: bool
     """Whether a pooler's successful work on it is stored: nothing is left to do."""
+    planted: bool = False
+    """Whether the plant is final and succeeded: the farmer can be searched for."""
+
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """What it is within its block."""
+        return self.farmer_id, self.generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,25 +138,51 @@ def _load(offer: Offer, farmers: int) -> float:
     return farmers / max(offer.hashes_per_second, _LEAST_RATE)
 
 
+def left_lying(
+    leases: Sequence[FarmerLease], taken: Collection[tuple[UUID, int]], told: Mapping[tuple[UUID, int], int]
+) -> list[FarmerLease]:
+    """Leases that their poolers do not take, though they had IDLE_LEDGERS to do it.
+
+    Args:
+        leases: Leases of poolers that are there.
+        taken: Keys of those that were taken.
+        told: How many ledgers their poolers were told of since the plant was known to be final, by key.
+    """
+    return [
+        lease
+        for lease in leases
+        if lease.planted and not lease.worked and lease.key not in taken and told.get(lease.key, 0) >= IDLE_LEDGERS
+    ]
+
+
 def hand_overs(
-    leases: Sequence[FarmerLease], leavers: Mapping[str, HandOverReason], offers: Sequence[Offer], *, ledger: int
+    leases: Sequence[FarmerLease],
+    leavers: Mapping[str, HandOverReason],
+    offers: Sequence[Offer],
+    *,
+    ledger: int,
+    lying: Sequence[FarmerLease] = (),
 ) -> list[HandOver]:
-    """The unfinished farmers of poolers that are gone, shared out among those that are there.
+    """The unfinished farmers of poolers that are gone, and those left lying, shared out among the others.
 
     Args:
         leases: Every lease of the block.
         leavers: Poolers that are gone, and why.
         offers: Poolers that take farmers over.
         ledger: The last closed ledger.
+        lying: Leases of poolers that are there and do not take them; such a pooler gets nothing more.
     """
+    reasons = {lease.pooler_id: HandOverReason.IDLE for lease in lying} | dict(leavers)
+    moving = {lease.key for lease in lying}
     open_leases = [lease for lease in leases if not lease.worked]
     held: dict[str, int] = {}
     for lease in open_leases:
         held[lease.pooler_id] = held.get(lease.pooler_id, 0) + 1
     orphans = sorted(
-        (lease for lease in open_leases if lease.pooler_id in leavers), key=lambda lease: str(lease.farmer_id)
+        (lease for lease in open_leases if lease.pooler_id in leavers or lease.key in moving),
+        key=lambda lease: str(lease.farmer_id),
     )
-    takers = share_out(len(orphans), [offer for offer in offers if offer.pooler_id not in leavers], held)
+    takers = share_out(len(orphans), [offer for offer in offers if offer.pooler_id not in reasons], held)
     return [
         HandOver(
             block_index=lease.block_index,
@@ -153,7 +190,7 @@ def hand_overs(
             generation=lease.generation + 1,
             pooler_id=taker,
             taken_from=lease.pooler_id,
-            reason=leavers[lease.pooler_id],
+            reason=reasons[lease.pooler_id],
             ledger=ledger,
         )
         for lease, taker in zip(orphans, takers, strict=False)

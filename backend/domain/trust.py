@@ -64,3 +64,5 @@ class Score:
     """Reports whose hash does not compute."""
     missing: int
     """Farmers it had to the end of a block without a report."""
+    idle: int = 0
+    """Farmers that it did not take though it was there, and that went to others."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from backend.domain.staking import Economy
 from backend.ports.chain import ChainReader, TransactionFactory
 from backend.services.budget import Budget
+from backend.services.finishing import Finishing
 from backend.services.following import FarmWatch
 from backend.services.gate import Gate
 from backend.services.submitting import Submitting
@@ -29,3 +30,4 @@ class ChainAccess:
     gate: Gate = field(default_factory=Gate)
     promising: asyncio.Lock = field(default_factory=asyncio.Lock)
     economy: Economy = field(default_factory=Economy)
+    finishing: Finishing = field(default_factory=Finishing)

@@ -49,6 +49,8 @@ class Attendance:
     over: bool = False
     error: BackendError | None = None
     told: set[HandOver] = field(default_factory=set)
+    given: dict[int, Sequence[Handed]] = field(default_factory=dict)
+    """Leases told of and not acknowledged yet, by the notice's number."""
     drained: Drained | None = None
     """To be told once everything else is."""
 
@@ -64,6 +66,8 @@ class Presence:
     """Ledgers told since it was last heard."""
     heard_in_block: int = 0
     attendance: Attendance | None = None
+    idle: bool = False
+    """Whether it let farmers lie and has not asked for plants since: it is planted for only when it asks."""
     rate_before: int = 0
     """Its hash rate when it attended before a restart of the backend."""
 

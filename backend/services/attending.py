@@ -36,6 +36,7 @@ from backend.services.attendance import (
     Presence,
 )
 from backend.services.pulse import Pulse
+from backend.services.taking import Taking
 
 _log = structlog.get_logger()
 
@@ -58,6 +59,7 @@ class Attending:
         self._last_rate = 0
         self._acting = asyncio.Lock()
         self.changed = Pulse()
+        self.taking = Taking()
 
     @property
     def poolers(self) -> Sequence[Presence]:
@@ -116,8 +118,19 @@ class Attending:
         self._hear(presence, capacity)
         return presence.attendance
 
-    async def hear(self, attendance: Attendance, capacity: Capacity) -> None:
+    def asked(self, pooler_id: str) -> None:
+        """A pooler asks for a block's plants."""
+        self.taking.stir()
+        if pooler_id in self._poolers:
+            self._poolers[pooler_id].idle = False
+
+    async def hear(self, attendance: Attendance, capacity: Capacity, *, acknowledged: int = 0) -> None:
         """A pooler has answered or changed. One that begins to drain loses its farmers before this returns.
+
+        Args:
+            attendance: Its stream.
+            capacity: What it says of itself.
+            acknowledged: Number of the last notice that it has dealt with.
 
         Raises:
             BackendError: the farmers could not be given away; they stay until it is silent.
@@ -125,6 +138,8 @@ class Attending:
         presence = self._poolers.get(attendance.pooler_id)
         if attendance.over or presence is None:
             return
+        for number in [number for number in attendance.given if number <= acknowledged]:
+            self.taking.given(attendance.given.pop(number))
         drains = capacity.draining and not (presence.capacity is not None and presence.capacity.draining)
         self._hear(presence, capacity)
         if drains:
@@ -202,6 +217,7 @@ class Attending:
             if attended.ledger >= view.ledger.sequence - _REMEMBERED_LEDGERS:
                 waited = Presence(pooler_id, heard_in_block=view.farm.index, rate_before=attended.hashes_per_second)
                 self._poolers.setdefault(pooler_id, waited)
+        self.taking.excuse(await self._store.leases(view.farm.index))
         self._loaded = True
 
     async def _note(self) -> None:
@@ -220,7 +236,7 @@ class Attending:
         async with self._acting:
             view = self._watch.view
             leavers = self._leavers()
-            moved = await self._move(view, leavers) if leavers else False
+            moved = await self._move(view, leavers) if leavers or self.taking.open_in(view.farm.index) else False
             waiting = any(one.latest and one.plant.state is PlantState.PENDING for one in self._handed)
             if moved or waiting or self._handed_block != view.farm.index:
                 self._handed = await self._store.handed(view.farm.index)
@@ -246,14 +262,18 @@ class Attending:
         if view.open_block is None or left < HAND_OVER_SECONDS:
             return False
         leases = await self._store.leases(view.farm.index)
-        moves = hand_overs(leases, leavers, self._offers(taking_over=True), ledger=view.ledger.sequence)
+        ledger = view.ledger.sequence
+        lying = self.taking.lying(view.farm.index, leases, self._present(), ledger=ledger)
+        moves = hand_overs(leases, leavers, self._offers(taking_over=True), ledger=ledger, lying=lying)
         unfinished = [lease for lease in leases if lease.pooler_id in leavers and not lease.worked]
         if len(moves) < len(unfinished):
             _log.warning("farmers stay with poolers that left", farmers=len(unfinished) - len(moves))
         if not moves:
             return False
         await self._store.hand_over(moves)
+        self.taking.stir()
         for one in moves:
+            self._poolers[one.taken_from].idle |= one.reason is HandOverReason.IDLE
             _log.warning(
                 "farmer handed over",
                 block_index=one.block_index,
@@ -271,10 +291,14 @@ class Attending:
             for one in self._poolers.values()
             if one.capacity is not None
             and not one.silent
+            and not one.idle
             and not one.capacity.draining
             and one.pooler_id not in self._excluded
             and (one.capacity.takes_over or not taking_over)
         ]
+
+    def _present(self) -> set[str]:
+        return {one.pooler_id for one in self._poolers.values() if one.attendance is not None and not one.silent}
 
     async def _kept(self, pooler_id: str) -> int:
         leases = await self._store.leases(self._watch.view.farm.index)

@@ -32,6 +32,7 @@ class Onboarding:
         self._submitting = chain.submitting
         self._watch = chain.watch
         self._gate = chain.gate
+        self._finishing = chain.finishing
         self._vault = vault
         self._batch_size = _MAX_BATCH
         self._sponsor_low = False
@@ -56,7 +57,7 @@ class Onboarding:
         """
         while farmer.state is FarmerState.ONBOARDING:
             seen = self._submitting.rows.count
-            await self.act()
+            await self._finishing.run(self.act())
             farmer = await self._farmers.get(farmer.farmer_id)
             if farmer.state is not FarmerState.ONBOARDING:
                 break

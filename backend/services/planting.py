@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +54,7 @@ class Planting:
         self._gate = chain.gate
         self._rows = chain.submitting.rows
         self._promising = chain.promising
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._finishing = chain.finishing
 
     async def request(self, request: PlantRequest) -> None:
         """Plants what the request asks for; returns once everything is stored and sent. A repeat does nothing.
@@ -75,20 +74,11 @@ class Planting:
             LedgerUnavailableError: the ledger cannot be read; nothing was planted anew.
             DatabaseUnavailableError: likewise for the database.
         """
-        task = asyncio.create_task(self._carry_out(request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        await asyncio.shield(task)
-
-    async def close(self) -> None:
-        """Gives up requests that still wait or plan; what they stored is taken up again at the next start."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._finishing.run(self._carry_out(request))
 
     async def _carry_out(self, request: PlantRequest) -> None:
         self._attending.check(request.pooler_id)
+        self._attending.asked(request.pooler_id)
         if await self._is_repeat(request):
             return  # replayed at once, though another request may be waiting for its block
         self._gate.check_plants()
@@ -110,6 +100,7 @@ class Planting:
             for event in page.events:
                 yield event
                 after = event.number
+                self._attending.taking.planted(request.block_index, event.plant.farmer_id)
             if page.complete:
                 yield PlantSummary(request.block_index, page.planted, page.failed, page.last_number)
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -21,6 +22,8 @@ from kale_chain.model import PailEntry
 _log = structlog.get_logger()
 
 _CACHED_BLOCKS = 512
+_TOLD_BLOCKS = 1024
+"""Blocks that poolers have told of and are remembered, so that repeats cost no transaction."""
 
 
 class ReportOutcome(StrEnum):
@@ -52,6 +55,7 @@ class Working:
         self._reader = chain.reader
         self._watch = chain.watch
         self._entropies: dict[int, bytes] = {}
+        self._told: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     async def report(self, report: WorkReport) -> Acknowledgement:
         """Checks and stores a report; a refusal is final, a duplicate changes nothing.
@@ -92,7 +96,13 @@ class Working:
             raise BlockPassedError(block_index, view.farm.index)
         if block_index > view.farm.index + 1:
             raise BlockNotDueError(block_index, view.farm.index, None)
-        return await self._events.record_block(block_index, pooler_id, opened_at=opened_at, ledger=ledger)
+        if (pooler_id, block_index) in self._told:
+            return False
+        recorded = await self._events.record_block(block_index, pooler_id, opened_at=opened_at, ledger=ledger)
+        self._told[pooler_id, block_index] = None
+        if len(self._told) > _TOLD_BLOCKS:
+            self._told.popitem(last=False)
+        return recorded
 
     async def settle_unverified(self) -> None:
         """Settles unverified reports from the pails."""

@@ -5,6 +5,10 @@ Types shared by every KALE Pool service.
 
 Amounts are integer stroops (1 KALE = 10,000,000 stroops) everywhere in this protocol; decimals exist only on a
 screen. Times named *_ledger_time are seconds of ledger close time, never of a machine's clock.
+
+Every call with one answer ends after 30 s at the server at the latest (CreateFarmer after two minutes more), whatever
+deadline its caller set: DEADLINE_EXCEEDED, reason DEADLINE_EXCEEDED. What it had begun to store is stored whole or not
+at all, and a repeat with the same request id goes on from there.
 """
 
 from google.protobuf import descriptor as _descriptor

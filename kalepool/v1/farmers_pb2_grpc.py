@@ -71,8 +71,8 @@ class FarmerServiceServicer:
         """Creates a farmer: a new key pair sealed in the vault, an account with 0 XLM and a KALE trustline, both sponsored
         by the master account.
 
-        Returns when the account exists on the ledger (state ACTIVE), or, at the caller's deadline, leaves onboarding to
-        go on in the background. A repeat with the same request_id returns the same farmer and creates nothing.
+        Returns when the account exists on the ledger (state ACTIVE), or, at the caller's deadline and after two minutes at
+        the latest, leaves onboarding to go on in the background. A repeat with the same request_id returns the same farmer and creates nothing.
         Errors: INVALID_ARGUMENT, UNAVAILABLE (database or ledger out of reach), FAILED_PRECONDITION (the master account
         cannot sponsor another account).
         """

@@ -38,8 +38,8 @@ class FarmerServiceStub:
     """Creates a farmer: a new key pair sealed in the vault, an account with 0 XLM and a KALE trustline, both sponsored
     by the master account.
 
-    Returns when the account exists on the ledger (state ACTIVE), or, at the caller's deadline, leaves onboarding to
-    go on in the background. A repeat with the same request_id returns the same farmer and creates nothing.
+    Returns when the account exists on the ledger (state ACTIVE), or, at the caller's deadline and after two minutes at
+    the latest, leaves onboarding to go on in the background. A repeat with the same request_id returns the same farmer and creates nothing.
     Errors: INVALID_ARGUMENT, UNAVAILABLE (database or ledger out of reach), FAILED_PRECONDITION (the master account
     cannot sponsor another account).
     """
@@ -69,8 +69,8 @@ class FarmerServiceAsyncStub(FarmerServiceStub):
     """Creates a farmer: a new key pair sealed in the vault, an account with 0 XLM and a KALE trustline, both sponsored
     by the master account.
 
-    Returns when the account exists on the ledger (state ACTIVE), or, at the caller's deadline, leaves onboarding to
-    go on in the background. A repeat with the same request_id returns the same farmer and creates nothing.
+    Returns when the account exists on the ledger (state ACTIVE), or, at the caller's deadline and after two minutes at
+    the latest, leaves onboarding to go on in the background. A repeat with the same request_id returns the same farmer and creates nothing.
     Errors: INVALID_ARGUMENT, UNAVAILABLE (database or ledger out of reach), FAILED_PRECONDITION (the master account
     cannot sponsor another account).
     """
@@ -103,8 +103,8 @@ class FarmerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates a farmer: a new key pair sealed in the vault, an account with 0 XLM and a KALE trustline, both sponsored
         by the master account.
 
-        Returns when the account exists on the ledger (state ACTIVE), or, at the caller's deadline, leaves onboarding to
-        go on in the background. A repeat with the same request_id returns the same farmer and creates nothing.
+        Returns when the account exists on the ledger (state ACTIVE), or, at the caller's deadline and after two minutes at
+        the latest, leaves onboarding to go on in the background. A repeat with the same request_id returns the same farmer and creates nothing.
         Errors: INVALID_ARGUMENT, UNAVAILABLE (database or ledger out of reach), FAILED_PRECONDITION (the master account
         cannot sponsor another account).
         """

@@ -106,6 +106,8 @@ class PoolServiceServicer:
         three ledgers close is absent: its unfinished farmers of the open block are given to the others, each of which
         searches in a nonce range of its own, and its stream is ended. It may attend again at once. A second stream of the
         same pooler ends the first. Poolers that never attend keep their farmers; the backstop guards them alone.
+        A pooler that answers, but while twelve ledgers close neither asks for the plant of a farmer that was planted for it
+        nor acknowledges the notice that gave it one, loses that farmer likewise, and is planted for only when it asks.
         Errors: INVALID_ARGUMENT (malformed first message, or a later one of another pooler), UNAVAILABLE (reason
         POOLER_SILENT: the lease is lost, attend again), ABORTED (reason ATTENDANCE_SUPERSEDED: another stream of this
         pooler came later).

@@ -66,6 +66,8 @@ class PoolServiceStub:
     three ledgers close is absent: its unfinished farmers of the open block are given to the others, each of which
     searches in a nonce range of its own, and its stream is ended. It may attend again at once. A second stream of the
     same pooler ends the first. Poolers that never attend keep their farmers; the backstop guards them alone.
+    A pooler that answers, but while twelve ledgers close neither asks for the plant of a farmer that was planted for it
+    nor acknowledges the notice that gave it one, loses that farmer likewise, and is planted for only when it asks.
     Errors: INVALID_ARGUMENT (malformed first message, or a later one of another pooler), UNAVAILABLE (reason
     POOLER_SILENT: the lease is lost, attend again), ABORTED (reason ATTENDANCE_SUPERSEDED: another stream of this
     pooler came later).
@@ -109,6 +111,8 @@ class PoolServiceAsyncStub(PoolServiceStub):
     three ledgers close is absent: its unfinished farmers of the open block are given to the others, each of which
     searches in a nonce range of its own, and its stream is ended. It may attend again at once. A second stream of the
     same pooler ends the first. Poolers that never attend keep their farmers; the backstop guards them alone.
+    A pooler that answers, but while twelve ledgers close neither asks for the plant of a farmer that was planted for it
+    nor acknowledges the notice that gave it one, loses that farmer likewise, and is planted for only when it asks.
     Errors: INVALID_ARGUMENT (malformed first message, or a later one of another pooler), UNAVAILABLE (reason
     POOLER_SILENT: the lease is lost, attend again), ABORTED (reason ATTENDANCE_SUPERSEDED: another stream of this
     pooler came later).
@@ -173,6 +177,8 @@ class PoolServiceServicer(metaclass=_abc_1.ABCMeta):
         three ledgers close is absent: its unfinished farmers of the open block are given to the others, each of which
         searches in a nonce range of its own, and its stream is ended. It may attend again at once. A second stream of the
         same pooler ends the first. Poolers that never attend keep their farmers; the backstop guards them alone.
+        A pooler that answers, but while twelve ledgers close neither asks for the plant of a farmer that was planted for it
+        nor acknowledges the notice that gave it one, loses that farmer likewise, and is planted for only when it asks.
         Errors: INVALID_ARGUMENT (malformed first message, or a later one of another pooler), UNAVAILABLE (reason
         POOLER_SILENT: the lease is lost, attend again), ABORTED (reason ATTENDANCE_SUPERSEDED: another stream of this
         pooler came later).

@@ -78,7 +78,8 @@ def _leases(tables: Tables, block_index: int, counts: Callable[[Plant], bool]) -
     leases = []
     for plant in sorted(filter(counts, _plants(tables, block_index)), key=lambda plant: plant.farmer_id):
         holder, generation = _holder(tables, plant)
-        leases.append(FarmerLease(block_index, plant.farmer_id, holder, generation, plant.farmer_id in worked))
+        done, planted = plant.farmer_id in worked, plant.state is PlantState.CONFIRMED
+        leases.append(FarmerLease(block_index, plant.farmer_id, holder, generation, done, planted))
     return leases
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from backend.domain.presence import HandOverReason
 from backend.domain.trust import SCORED_BLOCKS, CertificateKind, Issued, Score, Standing
 from backend.domain.work import WorkReport, WorkState
 from backend.errors import InvitationError, StoreConflictError
@@ -115,4 +116,8 @@ def _score(tables: Tables, name: str) -> Score:
         late=sum(row.state is WorkState.TIMEOUT for row in works),
         wrong=sum(report.block_index > last - SCORED_BLOCKS for report, _ in tables.wrong.having(name)),
         missing=sum((lease.block_index, lease.farmer_id) not in told for lease in held),
+        idle=sum(
+            one.taken_from == name and one.block_index > last - SCORED_BLOCKS and one.reason is HandOverReason.IDLE
+            for one in tables.handed
+        ),
     )

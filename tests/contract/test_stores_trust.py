@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backend.domain.farmer import Farmer
-from backend.domain.presence import Attended
+from backend.domain.presence import Attended, HandOver, HandOverReason
 from backend.domain.trust import CertificateKind, Issued, Standing
 from backend.domain.work import WorkReport
 from backend.errors import InvitationError, StoreConflictError
@@ -110,3 +110,18 @@ async def test_score_tells_what_became_of_a_poolers_farmers(stores: Stores, rows
     assert (score.pooler_id, score.standing, score.attended_ledger) == (POOLER, Standing.OPEN, 77)
     # The last block is not over: nothing is missing in it yet.
     assert (score.verified, score.late, score.wrong, score.missing) == (1, 0, 1, 1)
+
+
+async def test_farmers_that_a_pooler_let_lie_are_counted(stores: Stores, rows: Rows) -> None:
+    farmers = await rows.farmers(3)
+    await rows.planted(farmers, BLOCK)
+    await stores.poolers.attended({POOLER: Attended(77)})
+    reasons = (HandOverReason.IDLE, HandOverReason.SILENT, HandOverReason.IDLE)
+    await stores.poolers.hand_over(
+        [
+            HandOver(BLOCK, farmer.farmer_id, 2, "b", POOLER, reason, 130)
+            for farmer, reason in zip(farmers, reasons, strict=True)
+        ]
+    )
+    (score,) = await stores.trust.scores()
+    assert score.idle == 2

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from backend.domain.presence import IDLE_LEDGERS
 from kalepool.v1 import pool_pb2, status_pb2
 from tests.fixtures.backend import BLOCK_LEDGERS, PATIENCE_SECONDS, Pool, StartBackend
 from tests.fixtures.grpc_errors import reason_of
@@ -174,6 +175,30 @@ async def test_silent_poolers_farmers_go_to_the_others(pool: Pool, query: Query)
         async with again:
             await again.until(lambda: len(again.taken) == 2)
             assert {lease.farmer_id for lease in again.taken} == orphans
+
+
+async def test_pooler_that_answers_and_takes_nothing_loses_its_farmers(pool: Pool, query: Query) -> None:
+    """It answers every ledger, but never asks for its plants; in the next block it is not planted for at all."""
+    await pool.onboard(4, stroops=DEPOSIT)
+    busy, lazy = Attendant(pool, "busy"), Attendant(pool, "lazy")
+    async with attending(busy, lazy):
+        block = await pool.open_block()
+        planted = await busy.plant(block)
+        assert len(planted) == 2
+        while len(busy.given) < 2:
+            await heard_after(pool, busy, lazy)
+        assert {lease.farmer_id for lease in lazy.taken} == {plant.farmer_id for plant in busy.given}
+        assert {plant.lease_generation for plant in busy.given} == {2}
+        assert lazy.error is None
+        rows = "SELECT DISTINCT taken_from, pooler_id, reason, block_index FROM lease_handovers"
+        assert query(rows) == [("lazy", "busy", "idle", block)]
+        for _ in range(IDLE_LEDGERS + 2):  # what was given was acknowledged, so that it stays
+            await heard_after(pool, busy, lazy)
+        assert query("SELECT count(*) FROM lease_handovers") == [(2,)]
+        await pool.advance(BLOCK_LEDGERS)
+        following = await pool.open_block()
+        assert len(await busy.plant(following)) == 4
+        assert await lazy.plant(following) == []
 
 
 async def test_drain_hands_over_at_once_and_says_what_stays(pool: Pool) -> None:

@@ -6,6 +6,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from stellar_sdk import Keypair
 
+from backend.api import limits
 from kalepool.v1 import farmers_pb2, status_pb2
 from tests.fixtures.backend import Pool, StartBackend, World
 
@@ -29,9 +30,13 @@ async def test_same_request_id_returns_the_same_farmer(pool: Pool) -> None:
     assert [farmer.farmer_id for farmer in listed.farmers] == [first.farmer_id]
 
 
-async def test_onboarding_goes_on_after_the_callers_deadline(pool: Pool) -> None:
+@pytest.mark.parametrize("whose", ["caller", "server"])
+async def test_onboarding_goes_on_after_the_deadline(pool: Pool, monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
     request = farmers_pb2.CreateFarmerRequest(request_id="r-1")
-    farmer = (await pool.farmers.CreateFarmer(request, timeout=1)).farmer  # no ledger closes meanwhile
+    if whose == "server":
+        monkeypatch.setattr(limits, "ONBOARDING_SECONDS", 1.0)
+    timeout = 1 if whose == "caller" else None
+    farmer = (await pool.farmers.CreateFarmer(request, timeout=timeout)).farmer  # no ledger closes meanwhile
     assert farmer.state == farmers_pb2.FARMER_STATE_ONBOARDING
 
     async def active() -> bool:

@@ -183,7 +183,11 @@ async def test_a_plant_for_a_ledger_that_closes_too_soon_is_built_once_more(pool
     """The ledger after the last one seen closes after 1 s instead of 5: the block is not over, and the plant traps."""
     (farmer,) = await pool.onboard(1, stroops=DEPOSIT)
     block, opening = await near_the_end(pool, 2)
-    reading = asyncio.ensure_future(pool.plant(request(block)))
+
+    async def read() -> list[pool_pb2.PlantResponse]:
+        return [message async for message in pool.pool.Plant(request(block))]
+
+    reading = asyncio.ensure_future(read())  # no ledger closes but those closed here
 
     async def sent() -> bool:
         return (await pool.caught_up()).backend.open_attempts == 1
@@ -191,7 +195,8 @@ async def test_a_plant_for_a_ledger_that_closes_too_soon_is_built_once_more(pool
     await pool.advance()
     await pool.eventually(sent)
     await pool.world.devnet.ledger.close_ledger(seconds=1)
-    (event,), summary = await reading
+    first, last = await pool.while_advancing(reading)
+    event, summary = first.event, last.summary
     assert (summary.planted, summary.failed) == (1, 0)
     # After such a surprise a ledger has to be surely late enough.
     assert opening < event.planted.ledger_sequence <= opening + 2

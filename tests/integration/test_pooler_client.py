@@ -6,13 +6,19 @@ import re
 import socket
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import pytest
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
+from backend.api import server
+from backend.api.limits import SERVER_OPTIONS
+from backend.domain.rate import Rate
+from backend.services.door import Door
 from kale_chain.breaker import FAILURES_TO_OPEN, CircuitState
 from kalepool.v1 import pool_pb2
 from pooler.domain.assignment import Assignment, Failure, Reason
@@ -23,7 +29,9 @@ from pooler.link.backend import GrpcBackend
 from pooler.link.client import PoolClient, connect
 from pooler.link.endpoint import Line
 from pooler.ports import PlantFailedEvent, PlantsDone
+from tests.fixtures.edge import servicers
 from tests.fixtures.pool_service import PoolService, stored
+from tests.fixtures.tokens import MemoryTokens
 
 ROOT = Path(__file__).resolve().parents[2]
 FARMER = "GBQHTQ7NTSKHVTSVM6EHUO3TU4P4BK2TAAII25V2TT2Q6OWXUJWEKALE"
@@ -109,6 +117,28 @@ async def test_plants_resume_over_cut_streams(client: PoolClient, pool_service: 
     failed = [PlantFailedEvent(number, f"farmer {number}", "UNSPECIFIED", "too little") for number in (1, 2)]
     assert got == [*failed, PlantsDone(0, 2)]
     assert [request.resume_after for request in pool_service.requests] == [0, 1]
+
+
+async def test_a_connection_that_is_too_old_ends_after_its_grace_and_the_stream_resumes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The backend's own server, with an age of parts of a second instead of hours."""
+    ages = {"grpc.max_connection_age_ms": 300, "grpc.max_connection_age_grace_ms": 100}
+    assert ages.keys() <= dict(SERVER_OPTIONS).keys()
+    monkeypatch.setattr(server, "SERVER_OPTIONS", tuple((dict(SERVER_OPTIONS) | ages).items()))
+    service = PoolService()
+    service.plants, service.silent = [event(1)], True
+    door = Door(MemoryTokens(), required=False, rate=Rate(per_second=1000, burst=1000))
+    backend = server.GrpcServer("127.0.0.1", 0, replace(servicers(), pool=cast("Any", service)), door)
+    await backend.start()
+    async with connect(f"http://127.0.0.1:{backend.port}", pooler_id="p", deadline=30) as pool, asyncio.timeout(30):
+        got = []
+        async for message in pool.plants(7):
+            got.append(message)
+            service.plants = [event(1), event(2), SUMMARY]
+    await backend.stop(0)
+    assert [request.resume_after for request in service.requests] == [0, 1]
+    assert len(got) == 3
 
 
 async def test_reports_are_sent_until_each_is_acknowledged(client: PoolClient, pool_service: PoolService) -> None:

@@ -12,8 +12,9 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-from backend.api import interceptor
-from backend.api.interceptor import ErrorInterceptor
+from backend.api import answering
+from backend.api.answering import answered
+from backend.api.handlers import Methods
 from backend.api.limits import MAX_MESSAGE_BYTES, SERVER_OPTIONS
 from kalepool.v1 import common_pb2, pool_pb2
 from pooler.link.messages import acknowledgement, notice, plant_message
@@ -202,8 +203,9 @@ class Flood(grpc.GenericRpcHandler):
 @asynccontextmanager
 async def flooding(flood: Flood) -> AsyncIterator[str]:
     """A server that sends more than anybody reads."""
-    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=SERVER_OPTIONS)
-    server.add_generic_rpc_handlers((flood,))
+    methods = Methods((answered,))
+    methods.add_generic_rpc_handlers((flood,))
+    server = grpc.aio.server(handlers=(methods,), options=SERVER_OPTIONS)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
@@ -211,7 +213,7 @@ async def flooding(flood: Flood) -> AsyncIterator[str]:
 
 
 async def test_reader_that_does_not_read_is_cut_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interceptor, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(answering, "STALL_SECONDS", 0.2)
     flood = Flood()
     async with flooding(flood) as address, grpc.aio.insecure_channel(address) as channel:
         call = channel.unary_stream(PLANT)(b"")

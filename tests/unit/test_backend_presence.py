@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domain.presence import EVERY_FARMER, FarmerLease, HandOverReason, Offer, hand_overs, share_out
+from backend.domain.presence import (
+    EVERY_FARMER,
+    IDLE_LEDGERS,
+    FarmerLease,
+    HandOverReason,
+    Offer,
+    hand_overs,
+    left_lying,
+    share_out,
+)
 
 RATES = st.floats(min_value=0, max_value=1e12, allow_nan=False)
 OFFERS = st.lists(st.tuples(st.integers(0, 60), RATES), min_size=1, max_size=8).map(
@@ -76,3 +85,35 @@ def test_worked_farmers_stay_where_they_are() -> None:
 @pytest.mark.parametrize("offers", [[], [Offer("a", 9, 1.0)], [Offer("b", 0, 1.0)]])
 def test_without_anybody_to_take_them_farmers_stay(offers: list[Offer]) -> None:
     assert hand_overs(leases("a", "a"), {"a": HandOverReason.SILENT}, offers, ledger=9) == []
+
+
+def lease(number: int, *, generation: int = 1, planted: bool = True, worked: bool = False) -> FarmerLease:
+    return FarmerLease(7, UUID(int=number), "a", generation, worked, planted)
+
+
+@pytest.mark.parametrize(
+    ("one", "lies"),
+    [
+        (lease(1), True),
+        (lease(2), False),
+        (lease(1, planted=False), False),
+        (lease(1, worked=True), False),
+        (lease(3), False),
+        (lease(3, generation=2), True),
+    ],
+    ids=["lies", "not yet", "plant not final", "worked", "taken", "taken under an earlier lease"],
+)
+def test_farmer_lies_once_its_pooler_had_time_to_take_it(one: FarmerLease, *, lies: bool) -> None:
+    told = {(UUID(int=1), 1): IDLE_LEDGERS, (UUID(int=2), 1): IDLE_LEDGERS - 1, (UUID(int=3), 2): IDLE_LEDGERS}
+    assert left_lying([one], {(UUID(int=3), 1)}, told) == ([one] if lies else [])
+
+
+def test_farmers_left_lying_go_to_others_and_their_pooler_gets_none() -> None:
+    all_leases = leases("a", "a", "b", "b")
+    offers = [Offer("a", 10, 9e9), Offer("b", 10, 1e6), Offer("c", 10, 1e6)]
+    moved = hand_overs(all_leases, {"b": HandOverReason.SILENT}, offers, ledger=9, lying=all_leases[:1])
+    assert {(one.farmer_id.int, one.taken_from, one.pooler_id, one.reason) for one in moved} == {
+        (0, "a", "c", HandOverReason.IDLE),
+        (2, "b", "c", HandOverReason.SILENT),
+        (3, "b", "c", HandOverReason.SILENT),
+    }

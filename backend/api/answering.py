@@ -1,21 +1,21 @@
-"""Turns every error of the backend into a gRPC status with a machine-readable reason (google.rpc.ErrorInfo)."""
+"""How calls end: every error becomes a gRPC status with a machine-readable reason, and no call goes on for ever."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import functools
 from typing import Any, NoReturn
 
 import grpc
-import grpc.aio
 import structlog
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from backend.api.errors import status_of
 from backend.api.handlers import Context, RpcHandler, wrapped
-from backend.errors import BackendError, RateLimitedError, SlowReaderError
+from backend.api.limits import CALL_SECONDS, LONG_CALLS
+from backend.errors import BackendError, DeadlineExceededError, RateLimitedError, SlowReaderError
 
 _log = structlog.get_logger()
 
@@ -28,28 +28,25 @@ _NANOSECONDS = 1_000_000_000
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every method but those of the health service."""
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> RpcHandler | None:
-        """The method's handler, its errors translated."""
-        handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(_NOT_OURS):
-            return handler
-        return wrapped(handler, answering=_answering, streaming=_streaming)
+def answered(method: str, handler: RpcHandler) -> RpcHandler:
+    """The layer around every method but those of the health service: errors, deadlines, slow readers."""
+    if method.startswith(_NOT_OURS):
+        return handler
+    seconds = LONG_CALLS.get(method, CALL_SECONDS)
+    return wrapped(handler, answering=functools.partial(_answering, seconds), streaming=_streaming)
 
 
-def _answering(behaviour: Any) -> Any:
+def _answering(seconds: float, behaviour: Any) -> Any:
     async def answer(request: Any, context: Context) -> Any:
+        deadline = asyncio.timeout(seconds)
         try:
-            return await behaviour(request, context)
+            async with deadline:
+                return await behaviour(request, context)
         except BackendError as error:
             await _abort(context, error)
-        except Exception:  # noqa: BLE001  (the last line before the caller; the log has what happened)
+        except Exception as error:  # noqa: BLE001  (the last line before the caller; the log has what happened)
+            if deadline.expired() and isinstance(error, TimeoutError):
+                await _abort(context, DeadlineExceededError(seconds))
             await _abort_unexpected(context)
 
     return answer
@@ -57,29 +54,23 @@ def _answering(behaviour: Any) -> Any:
 
 def _streaming(behaviour: Any) -> Any:
     async def stream(request: Any, context: Context) -> None:
+        now = asyncio.get_running_loop().time
+        stall = asyncio.timeout(None)
         try:
-            async with contextlib.aclosing(behaviour(request, context)) as responses:
+            async with stall, contextlib.aclosing(behaviour(request, context)) as responses:
                 async for response in responses:
-                    await _write(context, response)
+                    # Nothing is lost if the peer does not take it in time: every stream resumes.
+                    stall.reschedule(now() + STALL_SECONDS)
+                    await context.write(response)
+                    stall.reschedule(None)
         except BackendError as error:
             await _abort(context, error)
-        except Exception:  # noqa: BLE001  (likewise)
+        except Exception as error:  # noqa: BLE001  (likewise)
+            if stall.expired() and isinstance(error, TimeoutError):
+                await _abort(context, SlowReaderError(STALL_SECONDS))
             await _abort_unexpected(context)
 
     return stream
-
-
-async def _write(context: Context, response: Any) -> None:
-    """Hands a message to a peer that takes it within reason.
-
-    Raises:
-        SlowReaderError: it does not; nothing is lost, since every stream resumes.
-    """
-    try:
-        async with asyncio.timeout(STALL_SECONDS):
-            await context.write(response)
-    except TimeoutError:
-        raise SlowReaderError(STALL_SECONDS) from None
 
 
 async def _abort(context: Context, error: BackendError) -> NoReturn:
