@@ -75,6 +75,18 @@ class Accounts:
         )
         self._chain.submit(made.signed_by(self._payer))
 
+    def trusting(self, count: int) -> list[str]:
+        """Accounts of nobody's with a KALE trustline, made in the next ledger; their addresses."""
+        signers = [self._payer.derive("outsider", number) for number in range(count)]
+        made = self.classic.sponsored_accounts(
+            sponsor=self._payer.address,
+            addresses=[signer.address for signer in signers],
+            sequence=self._chain.next_sequence(self._payer.address),
+            bounds=self.bounds,
+        )
+        self._chain.submit(made.signed_by(self._payer, *signers))
+        return [signer.address for signer in signers]
+
     def deposit(self, address: str, stroops: int) -> None:
         """Pays KALE to a farmer in the next ledger; one a ledger."""
         paid = self.classic.payment(

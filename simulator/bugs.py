@@ -26,6 +26,7 @@ from backend.services.proving import Ended, Proving
 from backend.services.submitting import Submitting
 from kale_chain import follower
 from kale_chain.errors import RpcError
+from simulator import payment_bugs
 from simulator.errors import Violation
 from simulator.memory import attempts, books, effects, events, lease
 from simulator.memory.session import Session
@@ -47,6 +48,18 @@ HALTING = replace(CALM, halt=0.01, crash=0.0005)
 LIED_TO = replace(
     CALM, endpoints=3, lie=0.03, outage=0.01, lag=0.01, send_swallowed=0.05, rpc_lost_answer=0.02, queue_dropped=0.03
 )
+PAYING = replace(
+    CALM,
+    withdrawal=0.15,
+    replay=0.3,
+    exit=0.004,
+    restore=0.2,
+    crash=0.0015,
+    queue_dropped=0.03,
+    send_swallowed=0.03,
+    rpc_lost_answer=0.02,
+    database_unacknowledged=0.01,
+)
 POOR = replace(CALM, spendable_stroops=2_500_000, harvest_after_blocks=10)
 WORLDS: Mapping[str, Climate] = {
     "stormy": STORMY,
@@ -59,6 +72,7 @@ WORLDS: Mapping[str, Climate] = {
     "halting": HALTING,
     "lied to": LIED_TO,
     "poor": POOR,
+    "paying": PAYING,
     "calm": CALM,
 }
 """Worlds in which bugs come to light soon. Without a bug nothing is found in them."""
@@ -389,4 +403,9 @@ BUGS: Sequence[Bug] = (
     _bug("lied to", _witnesses_unasked, also=_DOUBLE),
     _bug("poor", _harvests_unreserved, "not harvested", "never harvested", "life ended"),
     _bug("owned", _upgrade_unfollowed, "stake lost", "not harvested", "never harvested", "life ended"),
+    _bug("paying", payment_bugs.key_ignored, "other withdrawal", "unasked payment"),
+    _bug("paying", payment_bugs.payment_unrecognised, "paid twice"),
+    _bug("paying", payment_bugs.one_stroop_more, "wrong payment"),
+    _bug("paying", payment_bugs.paid_counted_as_failed, "withdrawal wrongly failed"),
+    _bug("paying", payment_bugs.exit_before_its_harvests, "not harvested", "never harvested", "life ended"),
 )

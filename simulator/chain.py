@@ -99,6 +99,10 @@ class Chain:
         entry = self._data(keys.kale_trustline(self.identity, address))
         return 0 if entry is None else read_trustline_balance(entry)
 
+    def exists(self, address: str) -> bool:
+        """Whether an account is on the ledger."""
+        return self._data(keys.account(address)) is not None
+
     def has_pail(self, address: str, index: int) -> bool:
         """Whether a pail is on the ledger."""
         return self.client.engine.entry(_pail_key(self.identity.farm_id, address, index)) is not None

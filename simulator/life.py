@@ -122,7 +122,7 @@ class Life:
         """
         if not self.ready or self.parts is None:
             raise GoneError
-        task = self.spawn("call", _awaited(act(self.parts)))
+        task = self.spawn("call", _called(act, self.parts))
         await asyncio.wait({task})
         if task.cancelled():
             raise GoneError
@@ -230,8 +230,9 @@ def follow_lives(loop: asyncio.AbstractEventLoop) -> None:
     loop.set_task_factory(make)
 
 
-async def _awaited(awaitable: Awaitable[T]) -> T:
-    return await awaitable
+async def _called(act: Callable[[Parts], Awaitable[T]], parts: Parts) -> T:
+    """Begins when its task does: one that is cancelled before has nothing to be awaited."""
+    return await act(parts)
 
 
 def _settings(chain: Chain) -> Settings:
@@ -250,5 +251,7 @@ def _settings(chain: Chain) -> Settings:
             "ledger_poll_ms": int(POLL_SECONDS * 1000),
             "harvest_interval_seconds": 60,
             "stake_policy": "asked",
+            "withdrawal_farmer_day_stroops": 0,
+            "withdrawal_pool_day_stroops": 0,
         }
     )

@@ -52,6 +52,12 @@ class Climate:
     stranger_opens: float = 0.1
     pooler_bad: float = 0.2
     """Each block: the pooler is silent, late, lying or absent."""
+    withdrawal: float = 0.02
+    """Each ledger: some farmer's KALE is asked for."""
+    replay: float = 0.05
+    """Each ledger: what was asked for is asked for once more."""
+    exit: float = 0.0003
+    """Each ledger: a farmer leaves."""
     harvest_after_blocks: int = 2
     endpoints: int = 1
     """RPC endpoints."""

@@ -7,7 +7,7 @@ import gc
 import hashlib
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -25,6 +25,7 @@ from simulator.chain import LEDGER_SECONDS, Chain
 from simulator.checks import Checker, Health
 from simulator.database import MemoryDatabase, SimulatedDatabase
 from simulator.errors import SimulatorError, Violation
+from simulator.holders import Holders
 from simulator.life import HeadMemory, Life, follow_lives
 from simulator.owner import Owner
 from simulator.postgres import PostgresDatabase
@@ -159,6 +160,7 @@ class World:
         self.accounts = Accounts(self.chain, self.truth, 6)
         self.strangers = Strangers(self.chain, self.truth, self.accounts, climate, dice(seed, "strangers"))
         self.pooler = Pooler(self.chain, self.truth, self.accounts, climate, dice(seed, "pooler"))
+        self.holders = Holders(self.chain, self.accounts, climate, dice(seed, "holders"))
         self.spells = Spells(self, dice(seed, "spells"))
         self.trace = Trace()
         self.faults = faults
@@ -167,7 +169,7 @@ class World:
         self.lives = 0
         self._clear_late = self._clear_longest = 0
         self._checked = -1
-        self._listening: asyncio.Task[None] | None = None
+        self._acting: dict[str, asyncio.Task[None]] = {}
 
     async def live(self, blocks: int) -> Outcome:
         """Lives for so many blocks; what it finds is in the outcome."""
@@ -215,13 +217,15 @@ class World:
         await self._wait_for_ledger(seconds)
         self.accounts.next_ledger()
         self.strangers.act()
-        await self._let_pooler_act()
+        await self._let_act("pooler", self.pooler.act)
+        await self._let_act("holders", self.holders.act)
         before, opened = self.truth.index, self.truth.opened
         record = self.chain.close(seconds)
         tables = self.database.tables
         self.trace.note(record.hash, tables.position, self.weather.struck)
         self.checker.applied(tables, record)
         self.truth.read(record)
+        self.holders.read(record)
         self.owner.act()
         healthy = self.is_healthy()
         self.health.ledgers = self.health.ledgers + 1 if healthy else 0
@@ -245,6 +249,10 @@ class World:
             await self.ledger()
             self.truth.deposits[farmer.address] = self.chain.kale(farmer.address)
             self.pooler.knows(farmer.address, farmer.farmer_id)
+            self.holders.knows(farmer.address, farmer.farmer_id)
+        if climate.withdrawal or climate.exit:
+            self.holders.begin()
+            await self.ledger()
         await self._until(lambda: self.truth.index > 0)
         if climate.spendable_stroops is not None:
             self.chain.impoverish(climate.spendable_stroops)
@@ -271,14 +279,15 @@ class World:
     async def _drain(self) -> None:
         """Good weather, and no more plants, until every pail is harvested."""
         self.spells.end_all()
-        self.weather.climate = self.strangers.climate = calmed(self.weather.climate)
+        self.weather.climate = self.strangers.climate = self.holders.climate = calmed(self.weather.climate)
         self.strangers.patience = 0
-        self.pooler.resting = True
+        self.pooler.resting = self.holders.settling = True
         last = self.truth.index + _DRAIN_BLOCKS
         await self._until(lambda: not self.truth.open_pails or self.truth.index >= last)
         for _ in range(2 * BLOCK_SECONDS // LEDGER_SECONDS):
             await self.ledger()
         await self.checker.final(self.database)
+        self.holders.final()
 
     async def _keep_alive(self) -> None:
         """Starts a backend whenever there is none, as a service manager does."""
@@ -292,13 +301,15 @@ class World:
                 life.end()
             await asyncio.sleep(rolls.choice((1.0, 5.0, 20.0, 90.0)))
 
-    async def _let_pooler_act(self) -> None:
-        if self._listening is None or self._listening.done():
-            if self._listening is not None:
-                self._listening.result()
-            self._listening = asyncio.create_task(self.pooler.act(self.life), name="pooler")
+    async def _let_act(self, name: str, act: Callable[[Life | None], Coroutine[Any, Any, None]]) -> None:
+        """Lets someone act, who may take longer than until the next ledger."""
+        acting = self._acting.get(name)
+        if acting is None or acting.done():
+            if acting is not None:
+                acting.result()
+            acting = self._acting[name] = asyncio.create_task(act(self.life), name=name)
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._listening), 2.0)
+            await asyncio.wait_for(asyncio.shield(acting), 2.0)
 
     def _end_block(self, index: int) -> None:
         """A pail without work at its block's end is lost; that must have a cause."""
