@@ -33,6 +33,7 @@ _STOP_SECONDS = 30.0
 _ATTEMPTS = 20
 _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 0.25
+_LAST_LINES = 8
 # What a start may meet right after a crash (children of the dead server still ending) or when another program
 # takes the chosen port first.
 _PASSING_FAULTS = ("shared memory block", "lock file", "could not bind", "could not create any TCP/IP sockets")
@@ -119,15 +120,17 @@ class EmbeddedPostgres:
         if not home.data.exists():
             _initialise(home)
         self._refuse_other_version(home)
-        fixed_port = self.port
+        fixed_port, complaint = self.port, ""
         for _ in range(_ATTEMPTS):
-            complaint = self._try_start(home, fixed_port or _free_port())
-            if complaint is None:
+            fault = self._try_start(home, fixed_port or _free_port())
+            if fault is None:
                 return
-            if not any(fault in complaint for fault in _PASSING_FAULTS):
+            complaint = fault
+            if not any(passing in complaint for passing in _PASSING_FAULTS):
                 break
             time.sleep(_RETRY_SECONDS)
-        raise PostgresError(f"PostgreSQL does not start; its log {home.log} ends with:\n{complaint}")
+        last = "\n".join(complaint.splitlines()[-_LAST_LINES:])
+        raise PostgresError(f"PostgreSQL does not start; its log {home.log} ends with:\n{last}")
 
     def stop(self) -> None:
         """Stops the server cleanly: connections are cut, everything committed is on disk. Repeating does nothing."""
@@ -155,7 +158,10 @@ class EmbeddedPostgres:
         return self._home
 
     def _try_start(self, home: Home, port: int) -> str | None:
-        """Starts the server once; returns None, or the last words of one that ended instead of serving."""
+        """Starts the server once; returns None, or what was logged while one ended instead of serving.
+
+        Children of a server that was killed go on writing to the same log: the new one's fault may stand before theirs.
+        """
         settings = {
             "port": str(port),
             "listen_addresses": "127.0.0.1",
@@ -179,7 +185,7 @@ class EmbeddedPostgres:
                 start_new_session=True,
             )
         if not _becomes_ready(server, home.data / "postmaster.pid"):
-            return _tail(home.log, log_start)
+            return _written(home.log, log_start)
         self._server, self.port = server, port
         return None
 
@@ -267,11 +273,11 @@ def _becomes_ready(server: subprocess.Popen[bytes], pid_file: Path) -> bool:
     return False
 
 
-def _tail(log: Path, start: int) -> str:
-    """The last lines written to the log since the given position."""
+def _written(log: Path, start: int) -> str:
+    """What was written to the log since the given position."""
     with log.open("rb") as file:
         file.seek(start)
-        return "\n".join(file.read().decode(errors="replace").splitlines()[-8:])
+        return file.read().decode(errors="replace")
 
 
 def main(

@@ -9,7 +9,8 @@ import base64
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from stellar_sdk import StrKey, scval
 from stellar_sdk import xdr as stellar_xdr
@@ -18,8 +19,7 @@ from kale_chain.model import FarmIdentity, Pail
 from kale_chain.xdr import keys
 from kale_chain.xdr.entries import decoded
 from kale_chain.xdr.results import decoded_meta
-
-Kind = stellar_xdr.LedgerEntryChangeType
+from kale_chain.xdr.walking import ChangeKind, UnusualXdrError, meta_parts
 
 _KEY_BYTES = 32
 _PAIL = "Pail"
@@ -114,10 +114,9 @@ def _address(key: bytes) -> str:
 
 
 def _read(raw: bytes, identity: FarmIdentity, addresses: Collection[str]) -> TransactionChanges:
-    meta = decoded_meta(raw)
     pails = _Tracked(lambda entry: _pail(entry, identity), lambda key: _pail_key(key, identity))
     lines = _Tracked(lambda entry: _line(entry, identity), lambda key: _line_key(key, identity))
-    for change in _changes(meta):
+    for change in _changes(raw, identity):
         pails.see(change)
         lines.see(change)
     return TransactionChanges(
@@ -126,15 +125,44 @@ def _read(raw: bytes, identity: FarmIdentity, addresses: Collection[str]) -> Tra
     )
 
 
-def _changes(meta: stellar_xdr.TransactionMeta) -> Iterator[stellar_xdr.LedgerEntryChange]:
+class _Change(NamedTuple):
+    """A change of an entry; `key` instead of `entry` of one that was removed."""
+
+    kind: ChangeKind
+    entry: stellar_xdr.LedgerEntryData | None
+    key: stellar_xdr.LedgerKey | None
+
+
+def _changes(raw: bytes, identity: FarmIdentity) -> Iterator[_Change]:
+    """The changes of what may be pails and KALE trustlines, in the order in which they were made."""
+    try:
+        parts = meta_parts(raw)
+    except UnusualXdrError:
+        yield from _all_changes(decoded_meta(raw))
+        return
+    marks = _marks(identity)
+    for kind, data in parts.changes:
+        if not any(mark in data for mark in marks):
+            continue
+        if kind is ChangeKind.REMOVED:
+            yield _Change(kind, None, stellar_xdr.LedgerKey.from_xdr_bytes(data))
+        else:
+            yield _Change(kind, stellar_xdr.LedgerEntryData.from_xdr_bytes(data), None)
+
+
+def _all_changes(meta: stellar_xdr.TransactionMeta) -> Iterator[_Change]:
     """Every change, in the order in which they were made."""
     newest = meta.v4 or meta.v3
     if newest is None:
         raise ValueError(f"a meta of version {meta.v}")
-    yield from newest.tx_changes_before.ledger_entry_changes
-    for operation in newest.operations:
-        yield from operation.changes.ledger_entry_changes
-    yield from newest.tx_changes_after.ledger_entry_changes
+    changes = [
+        newest.tx_changes_before,
+        *(operation.changes for operation in newest.operations),
+        newest.tx_changes_after,
+    ]
+    for change in chain.from_iterable(part.ledger_entry_changes for part in changes):
+        entry = change.created or change.updated or change.state or change.restored
+        yield _Change(ChangeKind(change.type.value), entry.data if entry else None, change.removed)
 
 
 class _Tracked:
@@ -154,19 +182,18 @@ class _Tracked:
         self._read_key = read_key
         self.seen: dict[Any, tuple[Any, Any]] = {}
 
-    def see(self, change: stellar_xdr.LedgerEntryChange) -> None:
+    def see(self, change: _Change) -> None:
         """Takes one change into account."""
-        if change.removed is not None:
-            key = self._read_key(change.removed)
+        if change.key is not None:
+            key = self._read_key(change.key)
             if key is not None:
                 self.seen[key] = (self.seen[key][0], None)
             return
-        entry = change.created or change.updated or change.state or change.restored
-        found = self._read(entry.data) if entry is not None else None
+        found = self._read(change.entry) if change.entry is not None else None
         if found is None:
             return
         key, value = found
-        existed = change.type in {Kind.LEDGER_ENTRY_STATE, Kind.LEDGER_ENTRY_RESTORED}
+        existed = change.kind in {ChangeKind.STATE, ChangeKind.RESTORED}
         first = self.seen[key][0] if key in self.seen else value if existed else None
         self.seen[key] = (first, value)
 

@@ -12,6 +12,7 @@ from stellar_sdk import xdr as stellar_xdr
 from kale_chain.errors import ContractError, FarmError, FarmErrorCode, TokenError, TokenErrorCode
 from kale_chain.model import FarmIdentity, Resources
 from kale_chain.xdr.entries import Native, decoded
+from kale_chain.xdr.walking import UnusualXdrError, meta_parts
 
 Code = stellar_xdr.TransactionResultCode
 
@@ -109,18 +110,11 @@ def read_inner_hash(result_xdr: str) -> str | None:
     return decoded("a transaction result", inner_hash)
 
 
-def _soroban_meta(
-    meta: stellar_xdr.TransactionMeta,
-) -> stellar_xdr.SorobanTransactionMeta | stellar_xdr.SorobanTransactionMetaV2 | None:
-    newest = meta.v4 or meta.v3
-    return newest.soroban_meta if newest else None
-
-
 @lru_cache(maxsize=_REMEMBERED)
 def decoded_meta(raw: bytes) -> stellar_xdr.TransactionMeta:
     """A transaction's meta from its bytes, which nobody may change.
 
-    One that interests us is asked for its changes and then for its result: what was decoded lately is kept.
+    One that is decoded whole may be asked for its changes and then for its result: what was decoded lately is kept.
     """
     return stellar_xdr.TransactionMeta.from_xdr_bytes(raw)
 
@@ -133,10 +127,20 @@ def read_return_value(meta_xdr: str) -> Native:
     """
 
     def value() -> Native:
-        soroban = _soroban_meta(decoded_meta(base64.b64decode(meta_xdr)))
-        return scval.to_native(soroban.return_value) if soroban and soroban.return_value else None
+        found = _return_value(base64.b64decode(meta_xdr))
+        return scval.to_native(found) if found is not None else None
 
     return decoded("a transaction's meta", value)
+
+
+def _return_value(raw: bytes) -> stellar_xdr.SCVal | None:
+    try:
+        value = meta_parts(raw).return_value
+    except UnusualXdrError:
+        meta = decoded_meta(raw)
+        newest = meta.v4 or meta.v3
+        return newest.soroban_meta.return_value if newest and newest.soroban_meta else None
+    return stellar_xdr.SCVal.from_xdr_bytes(value) if value is not None else None
 
 
 def _contract_errors(events: Sequence[stellar_xdr.DiagnosticEvent]) -> Iterator[ContractFailure]:

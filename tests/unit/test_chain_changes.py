@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from stellar_sdk import xdr as stellar_xdr
 from kale_chain.errors import MalformedXdrError
 from kale_chain.model import FarmIdentity, Pail
 from kale_chain.xdr import changes as module
+from kale_chain.xdr import keys
 from kale_chain.xdr.changes import NO_CHANGES, BalanceChange, PailChange, TransactionChanges, read_changes
+from kale_chain.xdr.results import read_return_value
+from kale_chain.xdr.walking import UnusualXdrError, meta_parts
 
 RECORD: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "transaction_metas.json").read_text())
 FARMER, OTHER, FAUCET = RECORD["farmer"], RECORD["other"], RECORD["faucet"]
@@ -118,7 +122,65 @@ def test_trustline_that_is_closed_ends_at_nothing() -> None:
     assert None in {one.after for one in seen.values()}
 
 
-def test_mangled_meta_is_an_error() -> None:
+@pytest.mark.parametrize("mangle", [lambda raw: raw[:-8], lambda raw: raw + bytes(4), lambda raw: raw[:-1000]])
+def test_mangled_meta_is_an_error(mangle: Callable[[bytes], bytes]) -> None:
     raw = base64.b64decode(RECORD["metas"]["plant"])
     with pytest.raises(MalformedXdrError):
-        read_changes(base64.b64encode(raw[:-8]).decode(), IDENTITY, {FARMER})
+        read_changes(base64.b64encode(mangle(raw)).decode(), IDENTITY, {FARMER})
+
+
+def older(meta: stellar_xdr.TransactionMeta) -> stellar_xdr.TransactionMeta:
+    """The same as version 3 told it."""
+    newest = meta.v4
+    assert newest is not None
+    soroban = newest.soroban_meta and stellar_xdr.SorobanTransactionMeta(
+        newest.soroban_meta.ext,
+        [event for operation in newest.operations for event in operation.events],
+        newest.soroban_meta.return_value or stellar_xdr.SCVal(stellar_xdr.SCValType.SCV_VOID),
+        newest.diagnostic_events,
+    )
+    operations = [stellar_xdr.OperationMeta(operation.changes) for operation in newest.operations]
+    meta_v3 = stellar_xdr.TransactionMetaV3(
+        newest.ext, newest.tx_changes_before, operations, newest.tx_changes_after, soroban
+    )
+    return stellar_xdr.TransactionMeta(3, v3=meta_v3)
+
+
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("name", RECORD["metas"])
+def test_walk_finds_what_decoding_the_whole_finds(name: str, version: int) -> None:
+    meta = stellar_xdr.TransactionMeta.from_xdr(RECORD["metas"][name])
+    meta = older(meta) if version == 3 else meta
+    newest = meta.v4 or meta.v3
+    assert newest is not None
+    groups = [
+        newest.tx_changes_before,
+        *(operation.changes for operation in newest.operations),
+        newest.tx_changes_after,
+    ]
+    expected = []
+    for change in (one for group in groups for one in group.ledger_entry_changes):
+        entry = change.created or change.updated or change.state or change.restored
+        data = entry.data if entry else change.removed
+        assert data is not None
+        expected.append((change.type.value, data.to_xdr_bytes()))
+    parts = meta_parts(meta.to_xdr_bytes())
+    assert [*parts.changes] == expected
+    value = newest.soroban_meta.return_value if newest.soroban_meta else None
+    assert parts.return_value == (value and value.to_xdr_bytes())
+
+
+def test_entry_of_a_kind_that_is_not_stepped_over_is_decoded_whole() -> None:
+    meta = stellar_xdr.TransactionMeta.from_xdr(RECORD["metas"]["deposit"])
+    assert meta.v4 is not None
+    offer = stellar_xdr.LedgerKeyOffer(keys.account_id(FARMER), stellar_xdr.Int64(7))
+    meta.v4.operations[0].changes.ledger_entry_changes.append(
+        stellar_xdr.LedgerEntryChange(
+            stellar_xdr.LedgerEntryChangeType.LEDGER_ENTRY_REMOVED,
+            removed=stellar_xdr.LedgerKey(stellar_xdr.LedgerEntryType.OFFER, offer=offer),
+        )
+    )
+    with pytest.raises(UnusualXdrError, match="a ledger key of kind 2"):
+        meta_parts(meta.to_xdr_bytes())
+    assert read_changes(meta.to_xdr(), IDENTITY, {FARMER}).balances == (BalanceChange(FARMER, 0, DEPOSIT),)
+    assert read_return_value(meta.to_xdr()) is None
