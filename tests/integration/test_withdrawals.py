@@ -99,13 +99,14 @@ async def test_unfit_requests_are_refused_with_clear_errors_and_store_nothing(po
     nobody = Keypair.random().public_key
     muxed = MuxedAccount(payee.address, 7).account_muxed
     assert muxed is not None
+    mistyped = payee.address[:-1] + ("B" if payee.address.endswith("A") else "A")
     await pool.caught_up()
     cases = [
         (KALE, to(bare), "FAILED_PRECONDITION", "no KALE trustline"),
         (KALE, to(nobody), "FAILED_PRECONDITION", "does not exist"),
         (KALE, to(pool.world.identity.token_id), "INVALID_ARGUMENT", "contract"),
         (KALE, to(payee.secret), "INVALID_ARGUMENT", "secret key"),
-        (KALE, to(payee.address[:-1] + "A"), "INVALID_ARGUMENT", "mistake"),
+        (KALE, to(mistyped), "INVALID_ARGUMENT", "mistake"),
         (KALE, to(muxed, memo_text="x"), "INVALID_ARGUMENT", "muxed"),
         (KALE, to(payee.address, memo_text="x" * 29), "INVALID_ARGUMENT", "28 bytes"),
         (KALE, to(farmer.wallet_address), "INVALID_ARGUMENT", "own account"),
@@ -149,6 +150,29 @@ async def test_restart_between_request_and_payment_pays_once(start_backend: Star
         assert paid.state == wallet_pb2.WITHDRAWAL_STATE_PAID
         await pool.advance(8)
         assert await pool.world.farm.balances([payee.address]) == {payee.address: 10 * KALE}
+        await in_order(pool, query)
+
+
+async def test_payment_beyond_the_signers_cap_waits_until_there_is_room(
+    start_backend: StartBackend, query: Query
+) -> None:
+    async with start_backend(signer_day_stroops=20 * KALE) as pool:
+        (farmer,) = await pool.onboard(1, stroops=DEPOSIT)
+        (payee,) = await outsiders(pool.world)
+        await pool.caught_up()
+        fits = (await withdraw(pool, farmer.farmer_id, "w-1", 15 * KALE, to(payee.address))).withdrawal
+        (paid,) = await until_ended(pool, fits)
+        assert paid.state == wallet_pb2.WITHDRAWAL_STATE_PAID
+        waits = (await withdraw(pool, farmer.farmer_id, "w-2", 6 * KALE, to(payee.address))).withdrawal
+        await pool.advance(5)
+        assert (await as_it_is(pool, waits)).state <= wallet_pb2.WITHDRAWAL_STATE_APPROVED
+    async with start_backend(signer_day_stroops=20 * KALE) as pool:  # a restart gives no room
+        await pool.advance(5)
+        assert await pool.world.farm.balances([payee.address]) == {payee.address: 15 * KALE}
+    async with start_backend(signer_day_stroops=21 * KALE) as pool:
+        (paid,) = await until_ended(pool, waits)
+        assert paid.state == wallet_pb2.WITHDRAWAL_STATE_PAID
+        assert await pool.world.farm.balances([payee.address]) == {payee.address: 21 * KALE}
         await in_order(pool, query)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from backend.config import (
     load_key_settings,
     load_settings,
 )
+from backend.custody import check_caps
 from kale_chain.tx import Signer
 from kale_common.errors import ConfigError
 
@@ -178,6 +180,19 @@ def test_another_address_takes_a_certificate_and_authentication(monkeypatch: pyt
     monkeypatch.delenv("TLS_KEY_FILE")
     with pytest.raises(ConfigError, match="belong together"):
         read(monkeypatch, {})
+
+
+@pytest.mark.parametrize(
+    ("pool", "signer", "refused"), [("10", "9", True), ("10", "10", False), ("0", "9", False), ("10", "0", False)]
+)
+def test_signers_cap_has_room_for_the_limits_of_payments(
+    monkeypatch: pytest.MonkeyPatch, pool: str, signer: str, *, refused: bool
+) -> None:
+    limits = {"WITHDRAWAL_POOL_DAY_STROOPS": pool, "SIGNER_DAY_STROOPS": signer}
+    settings = read(monkeypatch, COMPLETE | limits)
+    assert settings.journal_path() == Path("sealing.key.signed")
+    with pytest.raises(ConfigError, match="would wait") if refused else nullcontext():
+        check_caps(settings)
 
 
 @pytest.mark.parametrize(
