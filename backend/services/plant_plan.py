@@ -61,18 +61,18 @@ class Window:
     max_ledger: int
 
     @classmethod
-    def now(cls, closed: int, plants: int) -> Self:
-        """From the next ledger on, for so many plants sent together."""
-        return cls(closed, closed + 1, closed + LEDGER_WINDOW + plants // _PLANTS_IN_A_LEDGER)
+    def now(cls, closed: int, plants: int, preparing: int = 0) -> Self:
+        """From the next ledger on, for so many plants sent together; `preparing` them takes so many ledgers."""
+        return cls(closed, closed + 1, closed + preparing + LEDGER_WINDOW + plants // _PLANTS_IN_A_LEDGER)
 
     @classmethod
-    def of(cls, view: FarmView, block_index: int, pace: Pace, plants: int) -> Self:
+    def of(cls, view: FarmView, block_index: int, pace: Pace, plants: int, preparing: int = 0) -> Self:
         """As `now`; in a block that is not open yet, from the first ledger that can open it."""
         closed = view.ledger.sequence
         if block_index == view.plantable_index:
-            return cls.now(closed, plants)
+            return cls.now(closed, plants, preparing)
         opening = pace.opening(view.ledger, view.turnover_time)
-        return replace(cls.now(opening.latest - 1, plants), closed=closed, min_ledger=opening.earliest)
+        return replace(cls.now(opening.latest - 1, plants, preparing), closed=closed, min_ledger=opening.earliest)
 
 
 class PlantPlanner:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from backend.domain.attempt import is_worth_sending
 from backend.domain.plant import PlantEvent, PlantRequest, admit, may_rebuild, refusal
 from backend.domain.presence import EVERY_FARMER, Offer, share_out
 from backend.domain.settlement import PlantFailed
@@ -24,6 +25,8 @@ from kale_chain.breaker import loop_time
 _log = structlog.get_logger()
 
 _MAX_PLANS = 3
+_MOST_PREPARING = 12
+"""Ledgers that later plants are given more at most, however long the last ones took to prepare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Planting:
         self._rows = chain.submitting.rows
         self._promising = chain.promising
         self._finishing = chain.finishing
+        self._preparing = 0
+        """Ledgers that closed while plants were prepared last."""
 
     async def request(self, request: PlantRequest) -> None:
         """Plants what the request asks for; returns once everything is stored and sent. A repeat does nothing.
@@ -122,7 +127,8 @@ class Planting:
                 again.append(one)
             elif rebuilt is False:
                 failed.append(PlantFailed(one.plant.plant_id, refusal(one.last_code)))
-        attempts, unbuildable = await self._planner.replan(again, Window.now(view.ledger.sequence, len(again)))
+        window = Window.now(view.ledger.sequence, len(again), self._preparing)
+        attempts, unbuildable = await self._planner.replan(again, window)
         if failed or unbuildable:
             await self._attempts.apply([*failed, *unbuildable])
             self._rows.beat()
@@ -141,13 +147,22 @@ class Planting:
         return True
 
     async def _stored_plan(self, request: PlantRequest) -> PlantPlan:
-        """Plans, waits until the block is due, and stores; plans anew if a farmer was planted by someone else."""
+        """Plans, waits until the block is due, and stores.
+
+        Plans anew if a farmer was planted by someone else, or if so many ledgers closed meanwhile that no later one can
+        take what was prepared.
+        """
         for remaining in reversed(range(_MAX_PLANS)):
-            started = loop_time()
+            started, asked = loop_time(), self._watch.view.ledger.sequence
             plan = await self._plan(request)
             prepared_ms = _milliseconds_since(started)
+            self._preparing = min(self._watch.view.ledger.sequence - asked, _MOST_PREPARING)
             await self._until_due(request)
-            plan = plan.as_of(self._watch.view.ledger.sequence)
+            closed = self._watch.view.ledger.sequence
+            if remaining and not all(is_worth_sending(attempt, closed) for attempt in plan.attempts):
+                _log.warning("plants were prepared for too long", block_index=request.block_index, ms=prepared_ms)
+                continue
+            plan = plan.as_of(closed)
             started = loop_time()
             try:
                 async with self._submitting.storing():
@@ -176,7 +191,8 @@ class Planting:
         held = await self._held(request, earlier, offers)
         room = _room(offers, held)
         candidates = [] if room == 0 else await self._plants.candidates(request.block_index, room)
-        window = Window.of(self._watch.view, request.block_index, self._watch.pace, len(candidates))
+        view, pace = self._watch.view, self._watch.pace
+        window = Window.of(view, request.block_index, pace, len(candidates), self._preparing)
         plan = await self._planner.plan(request, earlier, candidates, window)
         owners = share_out(len(plan.plants), offers, held)
         shared = [replace(plant, pooler_id=owner) for plant, owner in zip(plan.plants, owners, strict=True)]

@@ -1,12 +1,15 @@
 """Planting over real gRPC, on the real ledger, with a real database."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
 
+from backend.services.plant_plan import PlantPlan, PlantPlanner
 from kalepool.v1 import farmers_pb2, pool_pb2
 from tests.fixtures.backend import BLOCK_LEDGERS, Pool, StartBackend
+from tests.fixtures.stores import Query
 
 DEPOSIT = 50 * 10_000_000
 
@@ -43,6 +46,27 @@ async def test_farmer_without_balance_plants_with_stake_0(pool: Pool) -> None:
     (event,), _ = await pool.plant(request(await pool.open_block()))
     assert event.WhichOneof("outcome") == "planted"
     assert event.planted.stake_stroops == 0
+
+
+async def test_plants_that_no_ledger_can_take_once_prepared_are_prepared_anew(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, query: Query
+) -> None:
+    """Preparing takes eight ledgers here, more than a transaction is usually given."""
+    planner, planned = PlantPlanner.plan, 0
+
+    async def slow(*arguments: Any) -> PlantPlan:
+        nonlocal planned
+        plan = await planner(*arguments)
+        planned += 1
+        await pool.advance(8)
+        return plan
+
+    await pool.onboard(2)
+    block = await pool.open_block()
+    monkeypatch.setattr(PlantPlanner, "plan", slow)
+    _, summary = await pool.plant(request(block))
+    assert (summary.planted, summary.failed, planned) == (2, 0, 2)
+    assert query("SELECT status, count(*) FROM attempts WHERE kind = 'plant' GROUP BY status") == [("succeeded", 2)]
 
 
 async def test_repeat_replays_what_comes_after_and_plants_nothing(pool: Pool) -> None:

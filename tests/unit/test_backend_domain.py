@@ -66,6 +66,12 @@ def test_plants_of_the_next_block_are_bounded_to_the_ledgers_that_can_open_it() 
     assert Window.of(due, 8, UNKNOWN, 250) == Window(closed=500, min_ledger=501, max_ledger=508)
 
 
+def test_plants_that_take_long_to_prepare_are_given_more_ledgers() -> None:
+    early, due = view(index=7, age=291), view(index=7, age=300)
+    assert Window.of(early, 8, UNKNOWN, 1, 4) == Window(closed=500, min_ledger=502, max_ledger=512)
+    assert Window.of(due, 8, UNKNOWN, 1, 4) == Window(closed=500, min_ledger=501, max_ledger=510)
+
+
 @pytest.mark.parametrize(
     ("index", "age", "is_open", "asked", "error"),
     [
