@@ -59,7 +59,7 @@ class Echo(grpc.GenericRpcHandler):
 
         if handler_call_details.method == REPORT_BLOCK:
             return grpc.unary_unary_rpc_method_handler(unary)
-        return grpc.unary_stream_rpc_method_handler(stream)
+        return grpc.unary_stream_rpc_method_handler(stream) if handler_call_details.method == PLANT else None
 
 
 async def serve_echo(messages: int, length: int) -> None:
@@ -109,7 +109,7 @@ def p99(taken: list[float]) -> float:
     return sorted(taken)[len(taken) * 99 // 100]
 
 
-async def attack(port: int, messages: int, connections: int) -> None:
+async def attack(port: int, method: str, messages: int, connections: int) -> None:
     """Malformed messages, resets and idle connections."""
     chosen = random.Random(1)  # noqa: S311  (the same attack every time)
     idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(connections)]
@@ -117,7 +117,7 @@ async def attack(port: int, messages: int, connections: int) -> None:
     async def molest(count: int) -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             for number in range(count):
-                call = channel.unary_stream(PLANT)(chosen.randbytes(_OVERSIZED if number % 100 == 0 else 80))
+                call = channel.unary_stream(method)(chosen.randbytes(_OVERSIZED if number % 100 == 0 else 80))
                 if number % 3 == 0:
                     call.cancel()
                     continue
@@ -157,7 +157,7 @@ async def measure(served: Served, backend: psutil.Process, options: argparse.Nam
     async with network_pace(served.ledger_url):
         with echo(options.farmers // options.poolers + 1, length) as bare:
             figures = await loaded(served.port, bare, requests, report, options)
-        return figures | await attacked(served.port, backend, report, options)
+            return figures | await attacked(served.port, bare, backend, report, options)
 
 
 async def loaded(
@@ -184,29 +184,43 @@ async def loaded(
     return figures
 
 
-async def attacked(port: int, backend: psutil.Process, report: bytes, options: argparse.Namespace) -> dict[str, object]:
-    """An honest client's p99 in peace and under attack, and what the backend's memory does."""
-    quiet = p99(await latencies(port, report, options.calls))
+async def attacked(
+    port: int, bare: int, backend: psutil.Process, report: bytes, options: argparse.Namespace
+) -> dict[str, object]:
+    """An honest client's p99 in peace and under attack, and what the backend's memory does.
+
+    The bare server is attacked too, by calls of a method that it does not have: what the attackers take of the machine.
+    """
     memory = [backend.memory_info().rss]
-    arguments = ("--attack", str(port), "--messages", str(options.messages), "--connections", str(options.connections))
-    started = time.perf_counter()
-    taken: list[float] = []
-    for _ in range(2):  # the second wave shows what the first one left behind
-        attacker = await asyncio.create_subprocess_exec(sys.executable, __file__, *arguments)
-        while attacker.returncode is None:
-            taken += await latencies(port, report, 100)
-            await asyncio.sleep(0)
+    figures: dict[str, object] = {}
+    for name, at, method in (("", port, PLANT), ("echo_", bare, "/no.Service/Method"), ("again_", port, PLANT)):
+        quiet = p99(await latencies(at, report, options.calls))
+        started = time.perf_counter()
+        disturbed = p99(await under_attack(at, method, report, options))
+        figures |= {
+            name + "quiet_p99_ms": round(quiet, 2),
+            name + "attacked_p99_ms": round(disturbed, 2),
+            name + "attacked_p99_over_quiet": round(disturbed / quiet, 2),
+            name + "attack_seconds": round(time.perf_counter() - started, 1),
+        }
         memory.append(backend.memory_info().rss)
-    first, second = (round((after - before) / 2**20, 2) for before, after in itertools.pairwise(memory))
-    return {
-        "quiet_p99_ms": round(quiet, 2),
-        "attacked_p99_ms": round(p99(taken), 2),
-        "attacked_p99_over_quiet": round(p99(taken) / quiet, 2),
-        "attack_seconds": round(time.perf_counter() - started, 1),
+    first, _, second = (round((after - before) / 2**20, 2) for before, after in itertools.pairwise(memory))
+    return figures | {
         "memory_mib": round(memory[0] / 2**20, 1),
         "memory_grown_mib": first,
         "memory_grown_again_mib": second,
     }
+
+
+async def under_attack(port: int, method: str, report: bytes, options: argparse.Namespace) -> list[float]:
+    """Milliseconds of an honest client's calls while another process attacks."""
+    size = ("--messages", str(options.messages), "--connections", str(options.connections))
+    attacker = await asyncio.create_subprocess_exec(sys.executable, __file__, "--attack", str(port), method, *size)
+    taken: list[float] = []
+    while attacker.returncode is None:
+        taken += await latencies(port, report, 100)
+        await asyncio.sleep(0)
+    return taken
 
 
 @contextlib.asynccontextmanager
@@ -264,13 +278,13 @@ def main() -> None:
     parser.add_argument("--close-seconds", default="1", help="seconds between two ledgers until all is planted")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--echo", type=int, nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--attack", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--attack", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.echo:
         run(lambda: serve_echo(*options.echo))
         return
     if options.attack:
-        run(lambda: attack(options.attack, options.messages, options.connections))
+        run(lambda: attack(int(options.attack[0]), options.attack[1], options.messages, options.connections))
         return
     os.environ.update(UNLIMITED)
     with ExitStack() as stack:

@@ -13,7 +13,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from backend.api.errors import status_of
-from backend.api.handlers import Context, RpcHandler, wrapped
+from backend.api.handlers import HEALTH, Context, RpcHandler, wrapped
 from backend.api.limits import CALL_SECONDS, LONG_CALLS
 from backend.errors import BackendError, DeadlineExceededError, RateLimitedError, SlowReaderError
 
@@ -22,15 +22,13 @@ _log = structlog.get_logger()
 ERROR_DOMAIN = "kalepool.v1"
 STALL_SECONDS = 30.0
 """How long a message may wait for a peer that reads slowly before its stream is cut."""
-_NOT_OURS = "/grpc.health."
-"""The health service aborts by itself, and answers its stream in another way."""
 _NANOSECONDS = 1_000_000_000
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
 def answered(method: str, handler: RpcHandler) -> RpcHandler:
     """The layer around every method but those of the health service: errors, deadlines, slow readers."""
-    if method.startswith(_NOT_OURS):
+    if method.startswith(HEALTH):
         return handler
     seconds = LONG_CALLS.get(method, CALL_SECONDS)
     return wrapped(handler, answering=functools.partial(_answering, seconds), streaming=_streaming)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from backend.errors import InvalidRequestError
+
+HEALTH = "/grpc.health."
+"""The health service aborts by itself, and answers its stream in another way: nothing is put around its messages."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -62,10 +68,13 @@ class Methods(grpc.GenericRpcHandler):
         return None
 
 
-def wrapped(handler: RpcHandler, *, answering: Wrapping, streaming: Wrapping) -> RpcHandler:
-    """The same method with its behaviour wrapped: by `answering` if it returns one message, else by `streaming`."""
+def wrapped(handler: RpcHandler, *, answering: Wrapping, streaming: Wrapping, raw: bool = False) -> RpcHandler:
+    """The same method with its behaviour wrapped: by `answering` if it returns one message, else by `streaming`.
+
+    With `raw` requests come to it as bytes.
+    """
     codec = {
-        "request_deserializer": handler.request_deserializer,
+        "request_deserializer": None if raw else handler.request_deserializer,
         "response_serializer": handler.response_serializer,
     }
     if handler.unary_unary is not None:
@@ -75,3 +84,43 @@ def wrapped(handler: RpcHandler, *, answering: Wrapping, streaming: Wrapping) ->
     if handler.stream_stream is not None:
         return grpc.stream_stream_rpc_method_handler(streaming(handler.stream_stream), **codec)
     return grpc.stream_unary_rpc_method_handler(answering(handler.stream_unary), **codec)
+
+
+def decoded(method: str, handler: RpcHandler) -> RpcHandler:
+    """The layer that reads messages: one that is none is refused as such, at no more cost than any other refusal.
+
+    Left to gRPC, each would be an unexpected fault of the program, with its traceback in the log.
+    """
+    read = handler.request_deserializer
+    if read is None or method.startswith(HEALTH):
+        return handler
+
+    def message_of(raw: bytes) -> Any:
+        try:
+            return read(raw)
+        except DecodeError:
+            raise InvalidRequestError("message", "is not encoded as this method's request") from None
+
+    def answering(behaviour: Any) -> Any:
+        async def answer(raw: Any, context: Context) -> Any:
+            return await behaviour(take(raw), context)
+
+        return answer
+
+    def streaming(behaviour: Any) -> Any:
+        async def stream(raw: Any, context: Context) -> AsyncIterator[Any]:
+            async for response in behaviour(take(raw), context):
+                yield response
+
+        return stream
+
+    take = _each(message_of) if handler.request_streaming else message_of
+    return wrapped(handler, answering=answering, streaming=streaming, raw=True)
+
+
+def _each(message_of: Callable[[bytes], Any]) -> Callable[[AsyncIterator[bytes]], AsyncIterator[Any]]:
+    async def messages(raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for raw in raws:
+            yield message_of(raw)
+
+    return messages

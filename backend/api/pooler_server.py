@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from backend.api.answering import answered
 from backend.api.enrolment import ENROLMENT_SERVICE, EnrolmentServicer
-from backend.api.handlers import Methods
+from backend.api.handlers import Methods, decoded
 from backend.api.limits import SERVER_OPTIONS
 from backend.api.peers import Identified
 from backend.api.pool import PoolServicer
@@ -43,7 +43,7 @@ class PoolerServer:
     ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._authority = authority
-        methods = Methods((answered, Identified(trusting)))
+        methods = Methods((answered, decoded, Identified(trusting)))
         self._server = grpc.aio.server(handlers=(methods,), options=SERVER_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
         self._shown: tuple[bytes, bytes] | None = None
         self.port = port

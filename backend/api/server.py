@@ -14,7 +14,7 @@ from backend.api.access import Guarded
 from backend.api.answering import answered
 from backend.api.certificate import EdgeCertificate
 from backend.api.farmers import FarmerServicer
-from backend.api.handlers import Methods
+from backend.api.handlers import Methods, decoded
 from backend.api.limits import SERVER_OPTIONS
 from backend.api.pool import PoolServicer
 from backend.api.status import FARMER_SERVICE, POOL_SERVICE, STATUS_SERVICE, WALLET_SERVICE, HealthSink, StatusServicer
@@ -43,7 +43,7 @@ class GrpcServer:
         self, host: str, port: int, servicers: Servicers, door: Door, tls: EdgeCertificate | None = None
     ) -> None:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        methods = Methods((answered, Guarded(door)))
+        methods = Methods((answered, decoded, Guarded(door)))
         self._server = grpc.aio.server(handlers=(methods,), options=SERVER_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
         self._health = health_aio.HealthServicer()
         self.port = port

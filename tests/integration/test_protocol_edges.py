@@ -150,7 +150,7 @@ async def reported(pool: Pool, message: bytes) -> pool_pb2.ReportWorkResponse:
 
 
 async def test_malformed_and_oversized_messages_are_refused_and_the_backend_goes_on(pool: Pool) -> None:
-    """The same in a thousand variants runs as benches/hostile_peers.py."""
+    """The same ten thousand times runs as benches/protocol_load.py."""
     random = [secrets.token_bytes(length) for length in (1, 7, 100, 5_000) for _ in range(10)]
     codes = set()
     for message in [*random, bytes(MAX_MESSAGE_BYTES + 1)]:
@@ -163,13 +163,10 @@ async def test_malformed_and_oversized_messages_are_refused_and_the_backend_goes
                         pass
             except grpc.aio.AioRpcError as error:
                 codes.add(error.code())
-    assert codes <= {
-        grpc.StatusCode.INTERNAL,  # gRPC's own answer to bytes that are no message
+    assert codes == {
         grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,  # longer than a message may be, by gRPC itself
     }
-    assert grpc.StatusCode.RESOURCE_EXHAUSTED in codes
     assert await pool.caught_up()
 
 
