@@ -80,6 +80,11 @@ class EmbeddedPostgres:
         return f"EmbeddedPostgres(port={self.port})"
 
     @property
+    def running(self) -> bool:
+        """Whether the server was started and has not ended by itself."""
+        return self._server is not None and self._server.poll() is None
+
+    @property
     def url(self) -> str:
         """The URL of the database `kale_pool` as its owner, with the password."""
         return self.url_of(DATABASE)

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import json
-import os
 import random
 import signal
 import statistics
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import psutil
 import typer
@@ -18,14 +17,19 @@ from rich.console import Console
 
 from devnet.demo import books
 from devnet.demo.pool import Options, Pool
+from simulator.disk import SmallDisk, small_disk
 from simulator.kills import Standing, close_pool
+from simulator.outages import Faults
 from simulator.scratch import scratch_pool
 
-FAULTS = ("backend killed", "pooler killed", "both restarted in order", "database stopped", "RPC cut")
-OUTAGE_SECONDS = 5.0
-"""How long the database is stopped, or the RPC (and with it the ledger) frozen."""
+SETTLED_BLOCKS = 1
+"""A process counts for memory and descriptors once it is so many blocks old."""
+SAMPLED_SECONDS = range(120, 240)
+"""And only in this part of each block, in seconds of its age: the same work is under way then."""
 WATCHED = ("backend", "pooler")
-_SAMPLE_SECONDS = 2.0
+_SAMPLE_SECONDS = 1.0
+_DATABASE = {"max_wal_size": "128MB"}
+"""What is written must fit the small disk between two checkpoints."""
 _THIRDS = 3
 _PLANTED_LEAST = 0.999
 _MEMORY_MOST = 1.1
@@ -109,6 +113,23 @@ class Report:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for.
+
+    Attributes:
+        blocks: How many.
+        pause: Seconds between two faults.
+        seed: Which fault comes when.
+        minutes: The longest it may take; 0: no limit.
+    """
+
+    blocks: int
+    pause: float
+    seed: int
+    minutes: float
+
+
 @app.command()
 def run(
     *,
@@ -117,78 +138,42 @@ def run(
     pause: Annotated[float, typer.Option(min=1, help="Seconds between two faults.")] = 60.0,
     close_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two ledgers.")] = 0.5,
     seed: Annotated[int, typer.Option(help="Which fault comes when.")] = 1,
+    minutes: Annotated[float, typer.Option(min=0, help="End after so long, whatever was reached; 0: never.")] = 0.0,
+    cores: Annotated[int, typer.Option(min=1, help="Cores to search on; the services need some too.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Farm on the local ledger with a fault every so often; exit code 1 if an aim was missed. Ctrl-C ends it early."""
+    """Farm on the local ledger with a fault every so often; exit code 1 if an aim was missed.
+
+    Ctrl-C, like --minutes, ends it early, with the books closed and a report of what was seen. As root the database
+    gets a small disk of its own, and one of the faults fills it.
+    """
     console = Console(stderr=True)
-    with scratch_pool(f"soak-{seed}", farmers=farmers, close_seconds=close_seconds, console=console) as options:
-        report = asyncio.run(_soak(options, blocks, pause, seed, console))
+    asked = Asked(blocks, pause, seed, minutes)
+    pool = scratch_pool(f"soak-{seed}", farmers=farmers, close_seconds=close_seconds, console=console)
+    with pool as options, small_disk(console) as disk:
+        ready = replace(options, database_settings=_DATABASE, pooler_settings={"MACHINE_CPU_CORES": str(cores)})
+        report = asyncio.run(_soak(ready, asked, disk, console))
     typer.echo(json.dumps(asdict(report) | {"misses": report.misses}) if as_json else _text(report))
     raise typer.Exit(1 if report.misses else 0)
 
 
-class _Faults:
-    """Injects faults, and remembers the blocks they touched."""
-
-    def __init__(self, pool: Pool, seed: int, console: Console) -> None:
-        self._pool = pool
-        self._chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
-        self._console = console
-        self.injected: Counter[str] = Counter()
-        self.touched: set[int] = set()
-
-    @property
-    def block(self) -> int:
-        """The block as the backend last told."""
-        return self._pool.picture.backend.chain.block_index
-
-    async def inject(self) -> None:
-        """One fault, until everything is back."""
-        fault = self._chance.choice(FAULTS)
-        first = self.block
-        await self._do(fault)
-        self.injected[fault] += 1
-        await self._pool.moved()
-        # Plants for the block after are asked for before it opens, and may have met the fault.
-        self.touched |= set(range(first, self.block + 2))
-        self._console.print(f"block {self.block}: {fault}")
-
-    async def _do(self, fault: str) -> None:
-        services = self._pool.services
-        if fault in ("backend killed", "pooler killed"):
-            await services[fault.split(maxsplit=1)[0]].crash()
-            await services[fault.split(maxsplit=1)[0]].start()
-        elif fault == "both restarted in order":
-            for name in ("pooler", "backend"):
-                await services[name].stop()
-            for name in ("backend", "pooler"):
-                await services[name].start()
-        elif fault == "database stopped":
-            await asyncio.to_thread(self._pool.postgres.stop)
-            await asyncio.sleep(OUTAGE_SECONDS)
-            await asyncio.to_thread(self._pool.postgres.start)
-        else:
-            ledger = services["ledger"].process_id
-            os.kill(ledger, signal.SIGSTOP)
-            await asyncio.sleep(OUTAGE_SECONDS)
-            os.kill(ledger, signal.SIGCONT)
-
-
-async def _soak(options: Options, blocks: int, pause: float, seed: int, console: Console) -> Report:
+async def _soak(options: Options, asked: Asked, disk: SmallDisk | None, console: Console) -> Report:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGINT, stop.set)
+    if asked.minutes:
+        loop.call_later(asked.minutes * 60, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         pool = await Pool.start(options, stack, Console(quiet=True))
-        faults = _Faults(pool, seed, console)
+        faults = Faults(pool, random.Random(asked.seed), options.close_seconds, disk)  # noqa: S311  (chance, not secrecy)
         usage = {name: Usage() for name in WATCHED}
         sampling = asyncio.create_task(_sample(pool, usage))
         while not pool.picture.backend.chain.ledger_sequence:
             await pool.moved()
         # The running block may be too old for a plant.
         first = faults.block + 1
-        await _until_over(faults, first + blocks, pause, stop)
+        await _until_over(faults, first + asked.blocks, asked.pause, stop, console)
         sampling.cancel()
         last = faults.block
         outcome, standing = await close_pool(pool)
@@ -196,7 +181,7 @@ async def _soak(options: Options, blocks: int, pause: float, seed: int, console:
     planted = {one.block_index: one.planted for one in done}
     calm = [index for index in range(first, last) if index not in faults.touched]
     return Report(
-        seed=seed,
+        seed=asked.seed,
         blocks=last - first,
         calm_blocks=len(calm),
         eligible=options.farmers * len(calm),
@@ -211,24 +196,38 @@ async def _soak(options: Options, blocks: int, pause: float, seed: int, console:
     )
 
 
-async def _until_over(faults: _Faults, end: int, pause: float, stop: asyncio.Event) -> None:
+async def _until_over(faults: Faults, end: int, pause: float, stop: asyncio.Event, console: Console) -> None:
     """A fault every `pause` seconds until block `end` has begun, or `stop` is set."""
     while faults.block < end and not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
         if not stop.is_set() and faults.block < end:
-            await faults.inject()
+            console.print(f"block {faults.block}: {await faults.inject()}")
 
 
 async def _sample(pool: Pool, usage: dict[str, Usage]) -> None:
+    """Reads memory and descriptors of processes that have lived a while, always in the same part of a block."""
+    rpc_port = urlsplit(pool.services["ledger"].record["rpc_url"]).port
+    born: dict[tuple[str, int], int] = {}
     while True:
+        chain = pool.picture.backend.chain
+        age = chain.ledger_time - chain.block_opened_ledger_time
         for name, one in usage.items():
+            number = pool.services[name].process_id
+            settled = chain.block_index > born.setdefault((name, number), chain.block_index) + SETTLED_BLOCKS
+            if not settled or age not in SAMPLED_SECONDS:
+                continue
             with contextlib.suppress(psutil.Error):
-                process = psutil.Process(pool.services[name].process_id)
-                memory, descriptors = process.memory_info().rss, process.num_fds()
+                process = psutil.Process(number)
+                memory, descriptors = process.memory_info().rss, process.num_fds() - _connections(process, rpc_port)
                 one.memory.append(memory)
                 one.descriptors.append(descriptors)
         await asyncio.sleep(_SAMPLE_SECONDS)
+
+
+def _connections(process: psutil.Process, port: int | None) -> int:
+    """Connections to the RPC: as many as calls were made at once in the last 15 s, up to the limit of 100."""
+    return sum(bool(one.raddr) and one.raddr.port == port for one in process.net_connections("tcp"))
 
 
 def _text(report: Report) -> str:

@@ -16,6 +16,8 @@ from backend.errors import BackupError
 
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 60
+_RECOVERY_SECONDS = 86_400
+"""A long log takes long to replay; pg_ctl by itself would give up after a minute."""
 _LOG_LINES = 6
 _BEFORE_TARGET = "recovery ended before configured recovery target was reached"
 
@@ -116,7 +118,8 @@ def _start(tools: PostgresTools, data: Path, folder: Path) -> None:
     log = folder / "server.log"
     try:
         tools.run(
-            "pg_ctl", "start", "-D", str(data), "-o", f"-c config_file={folder}/server.conf", "-s", "-l", str(log)
+            *("pg_ctl", "start", "-D", str(data), "-o", f"-c config_file={folder}/server.conf"),
+            *("-s", "-l", str(log), "-w", "-t", str(_RECOVERY_SECONDS)),
         )
         _wait_until_ready(data)
     except BackupError:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -40,6 +40,8 @@ class Options:
     run_id: str
     usual_ports: bool = True
     """Whether to serve on 3000, 3001, 8000 and 8001 where they are free; another pool could take them at a restart."""
+    database_settings: Mapping[str, str] = field(default_factory=dict)
+    pooler_settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class Pool:
     async def join(cls, ledger: Service, options: Options, stack: contextlib.AsyncExitStack, screen: Console) -> Self:
         """As `start`, on a ledger that runs; its record's master account pays."""
         screen.print("Starting PostgreSQL …")
-        postgres = await asyncio.to_thread(stack.enter_context, EmbeddedPostgres(options.directory / "postgres"))
+        database = EmbeddedPostgres(options.directory / "postgres", settings=options.database_settings)
+        postgres = await asyncio.to_thread(stack.enter_context, database)
         pool = cls(options, ledger, postgres, screen)
         await pool._start_backend(stack)
         await pool._onboard()
@@ -158,6 +161,7 @@ class Pool:
             "STATE_DIRECTORY": str(directory / "pooler"),
             "MAX_WORK_PROCESSES": str(self._options.farmers),
             **self._ports(3001, 8001),
+            **self._options.pooler_settings,
         }
         for step in ("create", "fund"):
             await Service(f"accounts-{step}", "pooler", "accounts", step, env=env, directory=directory).run()

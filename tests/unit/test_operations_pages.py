@@ -42,7 +42,8 @@ def commands_of(page: str) -> Iterator[str]:
     """Every line with a command of ours in a page's blocks, and every such command in its text."""
     text = (ROOT / page).read_text()
     for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL):
-        yield from (line for line in block.splitlines() if line.startswith("kale-"))
+        yield from re.findall(r"^(?:[#$] )?(kale-.*)", block, flags=re.MULTILINE)
+        yield from re.findall(r"\$\((kale-[^)]*)\)", block)
     yield from re.findall(r"`(kale-(?:backend|pooler|lifeboat|pool) [^`\n]+)`", text)
 
 
