@@ -8,7 +8,7 @@ import random
 import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,9 @@ async def test_restore_to_a_random_second_under_load_doubles_nothing(
             ended = now_of(server)
             await pool.advance()
         await fetched_up_to(environment, now_of(server))
-    moment = begun + random.Random(seed).uniform(0.2, 1) * (ended - begun)
+    # A whole second, and none before the base backup was there.
+    earliest = begun.replace(microsecond=0) + timedelta(seconds=1)
+    moment = max(begun + random.Random(seed).uniform(0.2, 1) * (ended - begun), earliest)
     to = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
     restored = server.data.with_name("restored")
     report = json.loads(await command(environment, "restore", str(restored), "--to", to, "--json"))
