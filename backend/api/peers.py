@@ -71,7 +71,7 @@ class Identified:
             peer = await self._admit(method, context)
             ending = self._trusting.ending(peer.serial)
             try:
-                async for response in _until(ending, behaviour(request, context)):
+                async for response in until(ending, behaviour(request, context)):
                     yield response
                 if ending.is_set():
                     await self._trusting.identify(peer.serial, peer.pooler_id)
@@ -106,16 +106,18 @@ class Identified:
             del self._calls[peer.pooler_id]
 
 
-async def _until(ending: asyncio.Event, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    """A stream's items until it ends or the event is set, whichever is first."""
+async def until(ending: asyncio.Event, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """A stream's items until it ends or the event is set, whichever is first.
+
+    Left in whatever way, by a call that is cancelled as well, it leaves nobody waiting for an item.
+    """
     ended = asyncio.create_task(ending.wait())
+    item: asyncio.Future[Any] | None = None
     try:
         while True:
             item = asyncio.ensure_future(anext(stream))
             await asyncio.wait({item, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not item.done():
-                item.cancel()
-                await asyncio.gather(item, return_exceptions=True)
                 return
             try:
                 yield item.result()
@@ -123,6 +125,9 @@ async def _until(ending: asyncio.Event, stream: AsyncIterator[Any]) -> AsyncIter
                 return
     finally:
         ended.cancel()
+        if item is not None:
+            item.cancel()
+            await asyncio.gather(item, return_exceptions=True)
 
 
 @functools.lru_cache(maxsize=1024)
