@@ -56,26 +56,37 @@ def logged(pool: Pool, event: str) -> list[dict[str, Any]]:
     return [record for record in records if record["event"] == event]
 
 
+def told(pool: Pool, word: str, index: int) -> int:
+    """Farmers whose plant or harvest in a block the log tells; it does once that is committed, so a moment later."""
+    return len({line["farmer_id"] for line in logged(pool, word) if line["block_index"] == index})
+
+
+def newest(rows: list[books.PailRow]) -> int:
+    return max((row.block_index for row in rows), default=0)
+
+
 def planted_but_unworked(rows: list[books.PailRow]) -> bool:
-    newest = block(rows, max((row.block_index for row in rows), default=0))
-    return len(newest) == FARMERS and all(row.planted and row.zeros is None for row in newest)
+    pails = block(rows, newest(rows))
+    return len(pails) == FARMERS and all(row.planted and row.zeros is None for row in pails)
 
 
 @pytest.mark.parametrize("service", ["backend", "pooler"])
 async def test_a_service_killed_in_mid_block_loses_no_stake(pool: Pool, service: str) -> None:
-    rows = await until(pool, planted_but_unworked)
-    hit = max(row.block_index for row in rows)
+    rows = await until(pool, lambda rows: planted_but_unworked(rows) and told(pool, "planted", newest(rows)) == FARMERS)
+    hit = newest(rows)
 
     await pool.services[service].crash()
     await pool.services[service].start()
 
     # A report of work may be stored after its pail was harvested.
-    rows = await until(pool, lambda rows: all(row.complete for row in block(rows, hit)))
+    rows = await until(
+        pool,
+        lambda rows: all(row.complete for row in block(rows, hit)) and told(pool, "harvested", hit) == FARMERS,
+    )
     assert len(block(rows, hit)) == FARMERS
     for word in ("planted", "harvested"):
-        told = [line for line in logged(pool, word) if line["block_index"] == hit]
-        assert len({line["farmer_id"] for line in told}) == FARMERS
-        assert len({line["transaction_hash"] for line in told}) == FARMERS
+        lines = [line for line in logged(pool, word) if line["block_index"] == hit]
+        assert len({line["transaction_hash"] for line in lines}) == len(lines) == FARMERS
     outcome = await pool.close_books()
     assert all(account.balanced for account in outcome.accounts)
     assert all(account.reward_stroops > 0 for account in outcome.accounts)
