@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Self
 
 STROOPS_PER_KALE = 10_000_000
+STROOPS_PER_XLM = 10_000_000
 BLOCK_SECONDS = 300
 ENTROPY_BYTES = 32
 DIGEST_BYTES = 32

@@ -23,6 +23,7 @@ from backend.errors import (
     WithdrawalLimitError,
 )
 from devnet.records import LedgerRecord, TransactionRecord
+from kale_chain.xdr.envelopes import inner_transaction
 from simulator.actors import Accounts
 from simulator.chain import Chain
 from simulator.errors import Violation
@@ -213,10 +214,9 @@ async def _asked(parts: Parts, order: Order) -> Withdrawal:
 
 def _payments(envelope_xdr: str) -> list[tuple[str, int]]:
     """Receivers and stroops of the payments of credit in a transaction, plain or fee bump."""
-    envelope = xdr.TransactionEnvelope.from_xdr(envelope_xdr)
-    carried = envelope.fee_bump.tx.inner_tx.v1 if envelope.fee_bump is not None else envelope.v1
+    carried = inner_transaction(xdr.TransactionEnvelope.from_xdr(envelope_xdr))
     assert carried is not None
-    paid = [operation.body.payment_op for operation in carried.tx.operations]
+    paid = [operation.body.payment_op for operation in carried.operations]
     return [
         (MuxedAccount.from_xdr_object(one.destination).account_id, one.amount.int64)
         for one in paid

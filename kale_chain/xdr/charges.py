@@ -12,6 +12,7 @@ from stellar_sdk import xdr as stellar_xdr
 
 from kale_chain.model import Resources
 from kale_chain.xdr.entries import decoded
+from kale_chain.xdr.envelopes import inner_transaction
 from kale_chain.xdr.results import decoded_meta
 
 _METRICS = b"core_metrics"
@@ -62,8 +63,8 @@ def read_charges(envelope_xdr: str, meta_xdr: str, diagnostic_events: Sequence[s
 
 def _charges(envelope_xdr: str, meta_xdr: str, diagnostic_events: Sequence[str]) -> Charges | None:
     envelope = stellar_xdr.TransactionEnvelope.from_xdr(envelope_xdr)
-    plain = envelope.v1 or (envelope.fee_bump.tx.inner_tx.v1 if envelope.fee_bump else None)
-    data = plain.tx.ext.soroban_data if plain else None
+    transaction = inner_transaction(envelope)
+    data = transaction.ext.soroban_data if transaction else None
     meta = decoded_meta(base64.b64decode(meta_xdr))
     newest = meta.v4 or meta.v3
     charged = newest.soroban_meta.ext.v1 if newest and newest.soroban_meta else None

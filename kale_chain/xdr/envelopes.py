@@ -2,13 +2,16 @@
 
 import base64
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from stellar_sdk import Address, MuxedAccount, StrKey, scval
 from stellar_sdk import xdr as stellar_xdr
 
 from kale_chain.xdr.entries import decoded
+
+T = TypeVar("T")
 
 _HARVEST = b"harvest"
 _HARVEST_ARGUMENTS = 2
@@ -30,12 +33,7 @@ def read_harvest_call(envelope_xdr: str, farm_id: str) -> tuple[str, int] | None
     Raises:
         MalformedXdrError: it is no envelope.
     """
-    raw = base64.b64decode(envelope_xdr)
-    if _HARVEST not in raw or StrKey.decode_contract(farm_id) not in raw:
-        return None
-    return decoded(
-        "a transaction envelope", lambda: _harvest_call(stellar_xdr.TransactionEnvelope.from_xdr_bytes(raw), farm_id)
-    )
+    return _read(envelope_xdr, farm_id, _HARVEST, _harvest_call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +51,7 @@ def read_plant_call(envelope_xdr: str, farm_id: str) -> PlantCall | None:
     Raises:
         MalformedXdrError: it is no envelope.
     """
-    raw = base64.b64decode(envelope_xdr)
-    if _PLANT not in raw or StrKey.decode_contract(farm_id) not in raw:
-        return None
-    return decoded(
-        "a transaction envelope", lambda: _plant_call(stellar_xdr.TransactionEnvelope.from_xdr_bytes(raw), farm_id)
-    )
+    return _read(envelope_xdr, farm_id, _PLANT, _plant_call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +71,23 @@ def read_farm_call(envelope_xdr: str, farm_id: str) -> FarmCall | None:
     Raises:
         MalformedXdrError: it is no envelope.
     """
+    return _read(envelope_xdr, farm_id, b"", _farm_call)
+
+
+def _read(
+    envelope_xdr: str, farm_id: str, function: bytes, read: Callable[[stellar_xdr.Transaction | None, str], T | None]
+) -> T | None:
+    """What `read` finds in an envelope whose bytes name farm and function; most are not decoded at all."""
     raw = base64.b64decode(envelope_xdr)
-    if StrKey.decode_contract(farm_id) not in raw:
+    if function not in raw or StrKey.decode_contract(farm_id) not in raw:
         return None
     return decoded(
-        "a transaction envelope", lambda: _farm_call(stellar_xdr.TransactionEnvelope.from_xdr_bytes(raw), farm_id)
+        "a transaction envelope",
+        lambda: read(inner_transaction(stellar_xdr.TransactionEnvelope.from_xdr_bytes(raw)), farm_id),
     )
 
 
-def _farm_call(envelope: stellar_xdr.TransactionEnvelope, farm_id: str) -> FarmCall | None:
-    transaction = _inner(envelope)
+def _farm_call(transaction: stellar_xdr.Transaction | None, farm_id: str) -> FarmCall | None:
     for function, count in _FUNCTIONS.items():
         arguments = _arguments(transaction, farm_id, function, count)
         if transaction is None or arguments is None:
@@ -104,8 +104,7 @@ def _written_pail(transaction: stellar_xdr.Transaction, farm_id: str, farmer: st
     return next((index for index in found if index is not None), None)
 
 
-def _plant_call(envelope: stellar_xdr.TransactionEnvelope, farm_id: str) -> PlantCall | None:
-    transaction = _inner(envelope)
+def _plant_call(transaction: stellar_xdr.Transaction | None, farm_id: str) -> PlantCall | None:
     arguments = _arguments(transaction, farm_id, _PLANT, _PLANT_ARGUMENTS)
     if transaction is None or arguments is None:
         return None
@@ -124,7 +123,8 @@ def _pail_index(key: stellar_xdr.LedgerKey, farm_id: str, farmer: str) -> int | 
     return scval.from_uint32(fields[2]) if scval.from_address(fields[1]).address == farmer else None
 
 
-def _inner(envelope: stellar_xdr.TransactionEnvelope) -> stellar_xdr.Transaction | None:
+def inner_transaction(envelope: stellar_xdr.TransactionEnvelope) -> stellar_xdr.Transaction | None:
+    """The transaction of an envelope, of a fee bump the one that it carries; None for the oldest kind of envelope."""
     plain = envelope.v1 or (envelope.fee_bump.tx.inner_tx.v1 if envelope.fee_bump else None)
     return plain.tx if plain else None
 
@@ -143,8 +143,8 @@ def _arguments(
     return None
 
 
-def _harvest_call(envelope: stellar_xdr.TransactionEnvelope, farm_id: str) -> tuple[str, int] | None:
-    arguments = _arguments(_inner(envelope), farm_id, _HARVEST, _HARVEST_ARGUMENTS)
+def _harvest_call(transaction: stellar_xdr.Transaction | None, farm_id: str) -> tuple[str, int] | None:
+    arguments = _arguments(transaction, farm_id, _HARVEST, _HARVEST_ARGUMENTS)
     if arguments is None:
         return None
     return scval.from_address(arguments[0]).address, scval.from_uint32(arguments[1])
@@ -164,9 +164,9 @@ def uses_sequence(envelope_xdr: str, source: str, sequence: int) -> bool:
 
 def _uses(raw: bytes, source: str, sequence: int) -> bool:
     envelope = stellar_xdr.TransactionEnvelope.from_xdr_bytes(raw)
-    plain = envelope.v1 or (envelope.fee_bump.tx.inner_tx.v1 if envelope.fee_bump else None)
+    plain = inner_transaction(envelope)
     if plain is not None:
-        account, number = MuxedAccount.from_xdr_object(plain.tx.source_account).account_id, plain.tx.seq_num
+        account, number = MuxedAccount.from_xdr_object(plain.source_account).account_id, plain.seq_num
     elif envelope.v0 is not None:
         account = StrKey.encode_ed25519_public_key(envelope.v0.tx.source_account_ed25519.uint256)
         number = envelope.v0.tx.seq_num

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 _UINT32 = struct.Struct(">I").unpack_from
 
@@ -77,6 +77,10 @@ def meta_parts(raw: bytes) -> Parts:
         raise ValueError("a meta that ends too early") from error
 
 
+_Steps: TypeAlias = "Mapping[int, int | Callable[[_Walk], None]]"
+"""What follows each discriminant of a union: so many bytes, or a step."""
+
+
 class _Walk:
     """A place in XDR bytes that moves on over whole values."""
 
@@ -124,7 +128,7 @@ class _Walk:
         for _ in range(self._number()):
             step()
 
-    def _one_of(self, steps: Mapping[int, int | Callable[["_Walk"], None]], what: str) -> None:
+    def _one_of(self, steps: _Steps, what: str) -> None:
         """A union: its discriminant, and what that says follows."""
         kind = self._number()
         step = steps.get(kind)
@@ -145,7 +149,7 @@ class _Walk:
                 yield Change(kind, self._passed(_ENTRIES, "a ledger entry"))
                 self._one_of(_ENTRY_EXTENSIONS, "an entry's extension")
 
-    def _passed(self, steps: Mapping[int, int | Callable[["_Walk"], None]], what: str) -> bytes:
+    def _passed(self, steps: _Steps, what: str) -> bytes:
         start = self._at
         self._one_of(steps, what)
         return self._raw[start : self._at]
@@ -209,9 +213,6 @@ class _Walk:
     def _address(self) -> None:
         self._one_of(_ADDRESSES, "an address")
 
-    def _asset(self) -> None:
-        self._one_of(_ASSETS, "an asset")
-
     def account(self) -> None:
         """An AccountEntry."""
         self._at += _ACCOUNT_ID + 8 + 8 + 4
@@ -247,8 +248,7 @@ class _Walk:
 
     def trust_line(self) -> None:
         """A TrustLineEntry."""
-        self._at += _ACCOUNT_ID
-        self._asset()
+        self.trust_line_key()
         self._at += 8 + 8 + 4
         if self._number():
             self._at += _LIABILITIES
@@ -256,8 +256,7 @@ class _Walk:
 
     def data(self) -> None:
         """A DataEntry."""
-        self._at += _ACCOUNT_ID
-        self._opaque()
+        self.data_key()
         self._opaque()
         self._at += 4
 
@@ -276,7 +275,7 @@ class _Walk:
     def trust_line_key(self) -> None:
         """A trustline's LedgerKey."""
         self._at += _ACCOUNT_ID
-        self._asset()
+        self._one_of(_ASSETS, "an asset")
 
     def data_key(self) -> None:
         """A data entry's LedgerKey."""
@@ -289,9 +288,6 @@ class _Walk:
         self._value()
         self._at += 4
 
-
-_Steps = Mapping[int, int | Callable[[_Walk], None]]
-"""What follows each discriminant of a union: so many bytes, or a step."""
 
 _ENTRIES: _Steps = {
     0: _Walk.account,
