@@ -68,7 +68,8 @@ class StateFile:
 
     def save(self, snapshot: bytes, ledgers: Sequence[LedgerRecord], oldest: int) -> None:
         """Replaces the snapshot, adds ledgers, and forgets those before `oldest`: all or nothing."""
-        with self._errors(), self._transaction() as database:
+        with self._errors(), self._database as database:
+            database.execute("BEGIN IMMEDIATE")
             database.execute("DELETE FROM state")
             database.execute("INSERT INTO state VALUES (?, ?, ?)", (FORMAT, json.dumps(self._identity), snapshot))
             for ledger in ledgers:
@@ -100,16 +101,6 @@ class StateFile:
             transactions.setdefault(row[0], []).append(_record(row))
         for row in self._database.execute("SELECT * FROM ledgers ORDER BY sequence"):
             yield _ledger(row, transactions.get(row[0], ()))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._database
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

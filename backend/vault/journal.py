@@ -86,7 +86,8 @@ class SigningJournal:
             SigningCapError: with it more would be signed away within a day than the cap; nothing is recorded.
             SigningJournalError: it cannot be recorded.
         """
-        with self._errors(), self._transaction():
+        with self._errors(), self._database:
+            self._database.execute("BEGIN IMMEDIATE")
             known = self._row("SELECT digest FROM terms WHERE withdrawal = ?", payout.withdrawal_id.bytes)
             if known is not None and known[0] != payout.terms:
                 return False
@@ -122,16 +123,6 @@ class SigningJournal:
     def _number(self, query: str) -> int:
         (number,) = self._database.execute(query).fetchone()
         return int(number)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
