@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.by_hand import by_hand
-from backend.config import load_database_settings
+from backend.config import DatabaseSettings, load_database_settings
 from backend.db.database import Database
 from backend.db.events import SqlEventStore
 from backend.db.trail import TrailLine, block_trail, change_trail
@@ -112,10 +113,14 @@ async def _changed(env_file: Path, farmer_id: UUID | None, most: int) -> list[Tr
         return await change_trail(database, farmer_id, most)
 
 
+def opened_database(env_file: Path) -> AbstractAsyncContextManager[Database]:
+    """The database that a file's settings name, migrated and checked."""
+    return database_of(load_database_settings(existing(env_file)))
+
+
 @contextlib.asynccontextmanager
-async def opened_database(env_file: Path) -> AsyncIterator[Database]:
-    """The database of the settings, migrated and checked."""
-    settings = load_database_settings(existing(env_file))
+async def database_of(settings: DatabaseSettings) -> AsyncIterator[Database]:
+    """The database of settings, migrated and checked."""
     logs.configure(settings.log_level, settings.secrets())
     database = Database(settings.database_url.get_secret_value(), max_connections=_CONNECTIONS)
     try:

@@ -14,10 +14,10 @@ from backend.vault import HeadFile
 from kale_chain.errors import ChainError
 from kale_chain.farm import FarmReader
 from kale_chain.identify import identify
+from kale_chain.model import STROOPS_PER_XLM
 from kale_chain.rpc import StellarRpc
 from kale_common.command import Finding
 
-_STROOPS_PER_XLM = 10_000_000
 _LOW_XLM = 10
 
 
@@ -106,7 +106,7 @@ async def _master(settings: Settings) -> str:
         account = (await FarmReader(rpc, identity).accounts([address])).get(address)
     if account is None:
         raise BackendError(f"{address} does not exist on the ledger: send it XLM")
-    xlm = account.balance_stroops / _STROOPS_PER_XLM
+    xlm = account.balance_stroops / STROOPS_PER_XLM
     if xlm < _LOW_XLM:
         raise BackendError(f"{address} holds {xlm:.7f} XLM, too little to pay fees and sponsor farmers: send it XLM")
     return f"{address}, {xlm:.7f} XLM"

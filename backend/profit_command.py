@@ -13,23 +13,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from backend.audit_command import database_of
 from backend.config import DatabaseSettings
 from backend.db.attempts import SqlAttemptStore
-from backend.db.database import Database
 from backend.db.earnings import farmer_earnings
 from backend.domain.attempt import AttemptKind
 from backend.domain.earning import Balance, Verdict, balance
 from backend.economy_config import EconomySettings
 from backend.failing import expected_errors
 from backend.services.learning import UNMEASURED_FEES
-from kale_chain.model import STROOPS_PER_KALE
-from kale_common import logs
+from kale_chain.model import STROOPS_PER_KALE, STROOPS_PER_XLM
 from kale_common.command import ENV_FILE, EnvFile, Json, existing
 from kale_common.settings import load
 
-_CONNECTIONS = 2
 _A_DAY = 288
-_STROOPS_PER_XLM = 10_000_000
 
 
 class ProfitSettings(DatabaseSettings, EconomySettings):
@@ -68,15 +65,10 @@ def profit_command(
 async def _balances(env_file: Path, blocks: int, floor_price: float | None) -> tuple[Fraction | None, list[Balance]]:
     """The price that counts, and every farmer's balance."""
     settings = load(ProfitSettings, existing(env_file))
-    logs.configure(settings.log_level, settings.secrets())
     price = settings.floor_price() if floor_price is None else Fraction(str(floor_price))
-    database = Database(settings.database_url.get_secret_value(), max_connections=_CONNECTIONS)
-    try:
-        await database.check(owner_allowed=True)
+    async with database_of(settings) as database:
         earnings = await farmer_earnings(database, blocks)
         fees = await SqlAttemptStore(database).fees()
-    finally:
-        await database.close()
     work_fee = fees.get(AttemptKind.WORK, UNMEASURED_FEES.work)
     return price, [balance(one, work_fee=work_fee, price=price) for one in earnings]
 
@@ -108,9 +100,9 @@ def _print(blocks: int, shown: Sequence[Balance]) -> None:
             str(earnings.blocks),
             _amount(earnings.reward_stroops, STROOPS_PER_KALE),
             _amount(earnings.lost_stroops, STROOPS_PER_KALE),
-            _amount(earnings.fee_stroops, _STROOPS_PER_XLM),
-            _amount(one.work_stroops, _STROOPS_PER_XLM),
-            "" if one.worth_stroops is None else _amount(one.worth_stroops, _STROOPS_PER_XLM),
+            _amount(earnings.fee_stroops, STROOPS_PER_XLM),
+            _amount(one.work_stroops, STROOPS_PER_XLM),
+            "" if one.worth_stroops is None else _amount(one.worth_stroops, STROOPS_PER_XLM),
             one.verdict.replace("_", " "),
         )
     Console().print(table)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import grpc.aio
 
 from backend.api.client import bearer, open_channel
+from kale_chain.model import STROOPS_PER_XLM
 from kale_common.live import Glance, Light, PartLight
 from kalepool.v1 import status_pb2, status_pb2_grpc
 
@@ -17,7 +18,6 @@ _LIGHTS = {
     status_pb2.HEALTH_DEGRADED: Light.DEGRADED,
     status_pb2.HEALTH_DOWN: Light.DOWN,
 }
-_XLM = 10_000_000
 _HEADER = ("pooler", "version", "MH/s", "searches", "takes", "state")
 
 
@@ -55,7 +55,7 @@ def glance_of(title: str, status: status_pb2.Status) -> Glance:
             ("unworked", str(backend.unworked)),
             ("open pails", str(backend.open_pails)),
             ("in flight", str(backend.open_attempts)),
-            ("master", f"{backend.master_balance_stroops / _XLM:.2f} XLM"),
+            ("master", f"{backend.master_balance_stroops / STROOPS_PER_XLM:.2f} XLM"),
             ("poolers", str(len(backend.poolers))),
         ],
         hashes_per_second=sum(one.hashes_per_second for one in backend.poolers),

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from kale_chain.model import FarmIdentity
+from kale_chain.model import STROOPS_PER_KALE, FarmIdentity
 
-MAX_STAKE_STROOPS = 10_000_000 * 10_000_000
+MAX_STAKE_STROOPS = 10_000_000 * STROOPS_PER_KALE
 """Most that one plant stakes unless the settings say otherwise: 10 million KALE."""
-
-
-MAX_SIGNED_AWAY_STROOPS = 200_000 * 10_000_000
+MAX_SIGNED_AWAY_STROOPS = 200_000 * STROOPS_PER_KALE
 """Most that the signer signs away in 24 hours unless the settings say otherwise: 200,000 KALE."""
 
 

@@ -10,10 +10,10 @@ from backend.domain.life import ALARM_PERCENTS
 from backend.services.status import Health
 from backend.services.tally import Planned, Tally
 from backend.services.vitals import Vitals
+from kale_chain.model import STROOPS_PER_KALE, STROOPS_PER_XLM
 from kale_chain.planning.plants import Reason
 
-LEAST_MASTER_STROOPS = 100 * 10_000_000
-_STROOPS_PER_XLM = 10_000_000
+LEAST_MASTER_STROOPS = 100 * STROOPS_PER_XLM
 _LEAST_FREE = 0.1
 _LEAST_FREE_BYTES = 1 << 30
 _OLD_BASE_SECONDS = 2 * 3_600.0
@@ -45,7 +45,7 @@ def _master(seen: _Seen) -> str | None:
     if balance >= max(LEAST_MASTER_STROOPS, vitals.spent_day_stroops):
         return None
     lasts = "" if vitals.hours_left is None else f", which lasts {vitals.hours_left:.1f} hours at today's spending"
-    return f"the master account holds {balance / _STROOPS_PER_XLM:.2f} XLM{lasts}; send it XLM"
+    return f"the master account holds {balance / STROOPS_PER_XLM:.2f} XLM{lasts}; send it XLM"
 
 
 def _pails(percent: int) -> Callable[[_Seen], str | None]:
@@ -54,7 +54,7 @@ def _pails(percent: int) -> Callable[[_Seen], str | None]:
         held = [band for band in seen.vitals.bands if band.from_percent == percent and band.pails]
         if not held or seen.component("harvests") is None:
             return None
-        staked = sum(band.stake_stroops for band in held) / _STROOPS_PER_XLM
+        staked = sum(band.stake_stroops for band in held) / STROOPS_PER_KALE
         pails = sum(band.pails for band in held)
         return f"{pails} unharvested pails with {staked:.2f} KALE staked have used {percent} % of their lives"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from kale_chain.model import STROOPS_PER_XLM
 from kale_common.errors import ConfigError
 from kale_common.processes import Service, ServiceError, ask
 
@@ -99,7 +100,7 @@ class Crew:
         if survey["needed_stroops"] and self.network != "mainnet":
             survey = json.loads(await self._ask("pooler", "accounts", "fund", "--json"))
         if survey["needed_stroops"]:
-            needed = survey["needed_stroops"] / 10_000_000
+            needed = survey["needed_stroops"] / STROOPS_PER_XLM
             raise ServiceError(
                 f"send {needed:.7f} XLM to the pooler's fee account {survey['fee_account']}; run it again"
             )

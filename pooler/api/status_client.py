@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import grpc.aio
 
+from kale_chain.model import STROOPS_PER_XLM
 from kale_common.live import Glance, Light, PartLight
 from kalepool.v1 import status_pb2, status_pb2_grpc
 
@@ -14,7 +15,6 @@ _LIGHTS = {
     status_pb2.HEALTH_DEGRADED: Light.DEGRADED,
     status_pb2.HEALTH_DOWN: Light.DOWN,
 }
-_XLM = 10_000_000
 _HEADER = ("farmer", "best zeros", "accepted", "hashes")
 
 
@@ -54,7 +54,7 @@ def glance_of(title: str, status: status_pb2.Status) -> Glance:
             ("searches", str(pooler.running_searches)),
             ("load", f"{pooler.machine_load:.0%}"),
             ("reports waiting", str(pooler.unacknowledged_reports)),
-            ("fee account", f"{pooler.fee_balance_stroops / _XLM:.2f} XLM"),
+            ("fee account", f"{pooler.fee_balance_stroops / STROOPS_PER_XLM:.2f} XLM"),
         ],
         hashes_per_second=pooler.hashes_per_second,
         header=_HEADER,
